@@ -1,1 +1,23 @@
-//! core
+//! What Moxxie *is*: identities, profiles, assignments, the one boot decision and its state
+//! machine, iPXE text that is safe by construction, platforms and template rendering.
+//!
+//! Values in, values out. Nothing here reads a clock, draws a random number, opens a file or
+//! awaits: time and chance arrive as arguments, so every rule can be tested as a table.
+
+pub mod access;
+pub mod asset;
+pub mod assignment;
+pub mod audit;
+pub mod boot;
+pub mod ipxe;
+pub mod mac;
+pub mod machine;
+pub mod name;
+pub mod params;
+pub mod platform;
+pub mod profile;
+pub mod render;
+pub mod secret;
+pub mod site;
+pub mod time;
+pub mod token;

@@ -1,0 +1,7 @@
+//! One boot, from what a machine claims to what it is told.
+
+pub mod claims;
+pub mod decide;
+pub mod event;
+pub mod plan;
+pub mod state;

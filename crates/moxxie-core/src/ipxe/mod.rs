@@ -1,0 +1,4 @@
+//! iPXE text that is safe by construction.
+
+pub mod word;
+pub use word::{Word, WordError};
