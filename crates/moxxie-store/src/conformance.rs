@@ -438,6 +438,8 @@ async fn settling(store: &Store, site: &Site, t: Timestamp) {
         store.create_assignment(&id, &machine(n, "p1"), &armed(false, site, t), &by(t.0)).await.unwrap();
     }
     start(store, 52, 52, site, t).await;
+    // Asked again an hour later: a token that outlives the machine's window.
+    start(store, 52, 54, site, t + Span::hours(1)).await;
     start(store, 53, 53, site, t).await;
     assert_eq!(fetch(store, 53, 53, 1, site, t).await, Some(Redeemed::First));
     let version = store.version().await.unwrap();
@@ -452,6 +454,7 @@ async fn settling(store: &Store, site: &Site, t: Timestamp) {
     let [expired] = &store.settle(site, later).await.unwrap()[..] else { panic!("one machine") };
     assert_eq!((expired.kind, expired.mac_address), (EventKind::WindowExpired, Some(mac(52))));
     assert!(expired.message.contains("node-52") && expired.message.contains("moxxie assignment arm 52:54:00:00:00:34"));
+    assert_eq!(fetch(store, 52, 54, 1, site, later).await, Some(Redeemed::Refused), "its state says no");
     let end = t + site.arm_window;
     assert_eq!(store.settle(site, end).await.unwrap().len(), 1);
     assert_eq!(store.settle(site, end).await.unwrap(), []);
