@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-/// A sentence that iPXE prints as it stands: printable ASCII, single blanks, about
+/// A sentence that iPXE prints as it stands: printable ASCII, single blanks,
 /// [`MAX_TEXT`] characters at most, and no word of it means anything to iPXE.
 ///
 /// Anything can be made into a text. What iPXE or a console would not show, or would take for
@@ -22,20 +22,17 @@ impl Text {
         let mut out = String::new();
         for word in plain.split_ascii_whitespace() {
             let word = harmless(word, out.is_empty());
-            let gap = if out.is_empty() { "" } else { " " };
-            let room = MAX_TEXT.saturating_sub(out.len() + gap.len());
-            if word.len() > room {
-                // All ASCII, so any index is a character's. The dots keep the last word from
-                // being an operator or from ending in a backslash.
-                if room > 3 {
-                    out.push_str(gap);
-                    out.push_str(&word[..room - 3]);
-                }
-                out.push_str("...");
-                break;
+            if !out.is_empty() {
+                out.push(' ');
             }
-            out.push_str(gap);
             out.push_str(&word);
+        }
+        if out.len() > MAX_TEXT {
+            // All ASCII, so any index is a character's. With the dots behind it no part of a
+            // harmless word is an operator or ends in a backslash.
+            out.truncate(MAX_TEXT - 3);
+            out.truncate(out.trim_end().len());
+            out.push_str("...");
         }
         // script.c joins the next line to one that ends with a backslash.
         if out.ends_with('\\') {
@@ -180,7 +177,7 @@ mod tests {
         let long = text(&"x".repeat(70_000));
         assert_eq!(long.len(), MAX_TEXT);
         assert!(long.ends_with("x..."));
-        assert!(text(&"ab ".repeat(30_000)).len() <= MAX_TEXT + 3);
-        assert!(text(&"|| ".repeat(300)).len() <= MAX_TEXT + 3);
+        assert!(text(&"ab ".repeat(30_000)).len() <= MAX_TEXT);
+        assert!(text(&"|| ".repeat(300)).len() <= MAX_TEXT);
     }
 }

@@ -90,7 +90,9 @@ mod tests {
 
     const NAMED: &[Known] = &[("name", 'n', true), ("replace", 'r', false)];
 
-    fn read(line: &str) -> Option<(Vec<(char, String)>, Vec<String>)> {
+    type Found = (Vec<(char, String)>, Vec<String>);
+
+    fn read(line: &str) -> Option<Found> {
         let args: Vec<String> = line.split_whitespace().map(str::to_owned).collect();
         parse(&args, NAMED, 0, 9).map(|p| (p.options, p.words))
     }
