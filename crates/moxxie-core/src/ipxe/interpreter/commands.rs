@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 const NOT_FOUND_COMMAND: u32 = 0x2e02_2001;
 const NO_SUCH: u32 = 0x2d02_2001;
 const USAGE: u32 = 0x1c02_2001;
-const DIFFERENT: u32 = 0x4202_2001;
+const DIFFERENT: u32 = 0x4602_2001;
 const CANCELED: u32 = 0x0b02_2001;
 const NOT_EXECUTABLE: u32 = 0x2e00_8001;
 const NO_DISK: u32 = 0x2c22_2001;
@@ -127,7 +127,7 @@ impl<'a, W: World> Machine<'a, W> {
                 other => return Ok(other),
             }
             if status != 0 {
-                self.settings.insert("errno".into(), format!("{status:#010x}"));
+                self.settings.insert("errno".into(), format!("{status:#x}"));
             }
             last = words;
         }
