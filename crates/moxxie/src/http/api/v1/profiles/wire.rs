@@ -193,8 +193,10 @@ fn judge(spec: &mut ProfileSpec, said: Option<bool>, old: Option<&Profile>) -> A
         (Some(false), Some(_)) => true,
         (None, _) => was_lowered && new.is_empty(),
     };
+    // An admin may also raise it where the lint sees nothing; that stays until said otherwise.
+    let raised = old.is_some_and(|p| p.spec.destructive) && known.is_empty();
     spec.destructive_lowered = lowered;
-    spec.destructive = !lowered && (!found.is_empty() || said == Some(true));
+    spec.destructive = !lowered && (!found.is_empty() || said == Some(true) || (said.is_none() && raised));
     Ok(())
 }
 
