@@ -1,67 +1,37 @@
 //! What Moxxie remembers: SQLite and PostgreSQL behind one closed enum. Knows nothing of HTTP.
 
-use moxxie_core::asset::{Asset, Digest};
+mod apply;
+mod assignments;
+mod audit;
+mod backup;
+pub mod blobs;
+mod boot;
+#[cfg(test)]
+mod conformance;
+mod db;
+mod error;
+mod events;
+mod machines;
+mod open;
+mod profiles;
+mod snapshot;
+mod tokens;
+
+pub use error::{Result, StepError, StoreError};
+
+use moxxie_core::asset::Digest;
 use moxxie_core::assignment::{Assignment, AssignmentSpec};
-use moxxie_core::audit::{AuditRecord, By};
+use moxxie_core::audit::AuditRecord;
 use moxxie_core::access::Role;
-use moxxie_core::boot::claims::BootClaims;
-use moxxie_core::boot::decide::{BootView, Known, Shelf};
+use moxxie_core::boot::decide::Shelf;
 use moxxie_core::boot::event::{BootEvent, EventKind};
 use moxxie_core::boot::session::Session;
 use moxxie_core::boot::state::{BootRecord, BootState};
 use moxxie_core::mac::MacAddr;
-use moxxie_core::machine::MachineSeen;
-use moxxie_core::name::{FileName, ProfileName};
-use moxxie_core::profile::{Profile, ProfileSpec};
-use moxxie_core::site::Site;
+use moxxie_core::profile::ProfileSpec;
 use moxxie_core::time::Timestamp;
-use moxxie_core::token::SessionId;
+use sqlx::{PgPool, SqlitePool};
 use std::sync::Arc;
-
-/// Result of the store.
-pub type Result<T, E = StoreError> = std::result::Result<T, E>;
-
-/// Why the store could not do it.
-#[derive(Debug, thiserror::Error)]
-pub enum StoreError {
-    /// The database does not answer. Try again later; nothing is known about the data.
-    #[error("the database is not available: {0}")]
-    Unavailable(String),
-    /// The database has migrations that this version does not know.
-    #[error("the database has schema version {found}, this moxxie knows up to {known}: start a newer moxxie, or restore a backup")]
-    NewerSchema {
-        /// Highest version in the database.
-        found: i64,
-        /// Highest version known.
-        known: i64,
-    },
-    /// No such object.
-    #[error("no such {0}")]
-    NotFound(&'static str),
-    /// Another object has that name, MAC address or UUID; the text says which.
-    #[error("{0}")]
-    Conflict(String),
-    /// The object has changed since the caller read it.
-    #[error("it has changed since it was read")]
-    Stale,
-    /// No space left where the database lives.
-    #[error("the database's disk is full")]
-    Full,
-    /// A row that this version cannot read.
-    #[error("the database holds something unreadable: {0}")]
-    Corrupt(String),
-}
-
-/// An error of a caller's step inside a transaction, or of the store itself.
-#[derive(Debug, thiserror::Error)]
-pub enum StepError<E> {
-    /// The store.
-    #[error(transparent)]
-    Store(#[from] StoreError),
-    /// The step refused; nothing was written.
-    #[error("{0}")]
-    Step(E),
-}
 
 /// The counter that goes up with every change to profiles and assignments made by people.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -83,12 +53,17 @@ pub struct Loaded {
     pub assignments: Vec<Assignment>,
 }
 
-/// The database.
+/// The database. Its methods stand in the files named after what they are about.
 pub enum Store {
-    /// SQLite.
-    Sqlite,
+    /// SQLite, a file on a local disk (WAL does not work on a network file system).
+    Sqlite {
+        /// The one connection that writes.
+        w: SqlitePool,
+        /// Connections that only read.
+        r: SqlitePool,
+    },
     /// PostgreSQL.
-    Postgres,
+    Postgres(PgPool),
 }
 
 /// What a list of assignments is narrowed by.
@@ -190,102 +165,4 @@ pub struct Backup {
     pub tokens: Vec<ApiToken>,
     /// The audit log.
     pub audit: Vec<AuditRecord>,
-}
-
-#[allow(unused_variables, clippy::unimplemented, missing_docs)]
-impl Store {
-    /// Opens; does not wait for the database to answer (PostgreSQL may be down at start).
-    pub async fn open(url: &str) -> Result<Store> { unimplemented!() }
-    /// Brings the schema up to date; safe with several replicas and when killed midway.
-    pub async fn migrate(&self) -> Result<()> { unimplemented!() }
-    /// Whether the database answers; its own clock in ms on PostgreSQL, None on SQLite.
-    pub async fn ping(&self) -> Result<Option<Timestamp>> { unimplemented!() }
-    pub fn is_sqlite(&self) -> bool { unimplemented!() }
-    pub async fn close(&self) { unimplemented!() }
-
-    pub async fn version(&self) -> Result<Version> { unimplemented!() }
-    /// All (`since` None, or when `full` moved), else only the assignments changed since.
-    pub async fn load(&self, since: Option<Version>) -> Result<Loaded> { unimplemented!() }
-
-    pub async fn profiles(&self, after: Option<&str>, limit: u32) -> Result<Vec<Profile>> { unimplemented!() }
-    pub async fn profile(&self, name_or_id: &str) -> Result<Option<Profile>> { unimplemented!() }
-    pub async fn create_profile(&self, id: &str, spec: &ProfileSpec, by: &By) -> Result<Profile> { unimplemented!() }
-    pub async fn update_profile(&self, id: &str, expect: Option<i64>, spec: &ProfileSpec, by: &By) -> Result<Profile> { unimplemented!() }
-    /// Conflict when an assignment uses it.
-    pub async fn delete_profile(&self, id: &str, expect: Option<i64>, by: &By) -> Result<()> { unimplemented!() }
-
-    pub async fn assets(&self, profile_id: &str) -> Result<Vec<Asset>> { unimplemented!() }
-    pub async fn asset(&self, profile: &ProfileName, file: &FileName) -> Result<Option<Asset>> { unimplemented!() }
-    /// Puts or replaces a label.
-    pub async fn put_asset(&self, profile_id: &str, asset: &Asset, by: &By) -> Result<()> { unimplemented!() }
-    pub async fn delete_asset(&self, profile_id: &str, file: &FileName, by: &By) -> Result<Asset> { unimplemented!() }
-    pub async fn digest_in_use(&self, digest: &Digest) -> Result<bool> { unimplemented!() }
-
-    /// By main MAC, ascending.
-    pub async fn assignments(&self, filter: &AssignmentFilter, after: Option<&str>, limit: u32) -> Result<Vec<Assignment>> { unimplemented!() }
-    /// By any of its MACs.
-    pub async fn assignment(&self, mac: MacAddr) -> Result<Option<Known>> { unimplemented!() }
-    pub async fn assignments_of(&self, profile_id: &str) -> Result<Vec<Assignment>> { unimplemented!() }
-    pub async fn create_assignment(&self, id: &str, spec: &AssignmentSpec, boot: &BootRecord, by: &By) -> Result<Assignment> { unimplemented!() }
-    /// Reads the row under a lock, lets `step` say what it becomes, writes it with an audit
-    /// record named `action`. `expect` is the revision the caller has seen (Stale otherwise).
-    /// Sessions of an older generation are revoked.
-    pub async fn change_assignment<E>(
-        &self, mac: MacAddr, expect: Option<i64>, action: &str, by: &By,
-        step: impl FnOnce(&Known) -> Result<(AssignmentSpec, BootRecord), E> + Send,
-    ) -> Result<Assignment, StepError<E>> { unimplemented!() }
-    /// Conflict when protected.
-    pub async fn delete_assignment(&self, mac: MacAddr, expect: Option<i64>, by: &By) -> Result<()> { unimplemented!() }
-    /// All or nothing.
-    pub async fn apply(&self, changes: &[Change], by: &By) -> Result<()> { unimplemented!() }
-
-    /// What is known that bears on these claims; no lock.
-    pub async fn boot_view(&self, claims: &BootClaims, asked: Option<&ProfileName>) -> Result<BootView> { unimplemented!() }
-    /// The same under a lock, then `step` on it; commits what the step starts.
-    pub async fn boot<T: Send, E>(
-        &self, claims: &BootClaims, asked: Option<&ProfileName>,
-        step: impl FnOnce(&BootView) -> Result<(Option<Start>, T), E> + Send,
-    ) -> Result<T, StepError<E>> { unimplemented!() }
-    /// Redeems a config token: loads session and machine under a lock, lets `step` check and
-    /// render, consumes by one conditional UPDATE, commits audit record and event with it.
-    /// `Ok(None)` when there is no such session.
-    pub async fn redeem<T: Send, E>(
-        &self, session: SessionId, site: &Site, now: Timestamp,
-        step: impl FnOnce(&Session, &Known) -> Result<(Delivery, T), E> + Send,
-    ) -> Result<Option<(Redeemed, T)>, StepError<E>> { unimplemented!() }
-    /// A report: `step` gives the event and, for a final one, the new record. A final report
-    /// revokes the machine's sessions.
-    pub async fn report<E>(
-        &self, session: SessionId, now: Timestamp,
-        step: impl FnOnce(&Session, &Known) -> Result<(BootEvent, Option<BootRecord>), E> + Send,
-    ) -> Result<Option<()>, StepError<E>> { unimplemented!() }
-    /// Writes down what time has made of open windows; the ones that changed, with their events.
-    pub async fn settle(&self, site: &Site, now: Timestamp) -> Result<Vec<BootEvent>> { unimplemented!() }
-
-    /// Batch insert of events, of what they say about machines (`last_boot_at` for kind Boot).
-    pub async fn record_events(&self, events: &[BootEvent]) -> Result<()> { unimplemented!() }
-    /// Batch upsert of machines seen; unassigned ones beyond `cap` are dropped, oldest first.
-    pub async fn record_machines(&self, machines: &[MachineSeen], cap: u32) -> Result<()> { unimplemented!() }
-    /// Newest first; `before` is an event id.
-    pub async fn events(&self, filter: &EventFilter, before: Option<i64>, limit: u32) -> Result<Vec<BootEvent>> { unimplemented!() }
-    /// Oldest first after this id, for streams.
-    pub async fn events_after(&self, id: i64, limit: u32) -> Result<Vec<BootEvent>> { unimplemented!() }
-    /// Newest first; `before` = (last_seen, mac) of the last one shown.
-    pub async fn machines(&self, before: Option<(Timestamp, MacAddr)>, limit: u32) -> Result<Vec<MachineSeen>> { unimplemented!() }
-    /// Deletes events, sessions and the like older than this.
-    pub async fn prune(&self, events_before: Timestamp, sessions_before: Timestamp) -> Result<()> { unimplemented!() }
-
-    pub async fn append_audit(&self, record: &AuditRecord) -> Result<()> { unimplemented!() }
-    /// Newest first; `before` is a seq.
-    pub async fn audit(&self, before: Option<i64>, limit: u32) -> Result<Vec<AuditRecord>> { unimplemented!() }
-
-    pub async fn create_token(&self, token: &ApiToken, by: &By) -> Result<()> { unimplemented!() }
-    pub async fn tokens(&self, after: Option<&str>, limit: u32) -> Result<Vec<ApiToken>> { unimplemented!() }
-    pub async fn token_by_hash(&self, hash: &str) -> Result<Option<ApiToken>> { unimplemented!() }
-    pub async fn touch_token(&self, id: &str, now: Timestamp) -> Result<()> { unimplemented!() }
-    pub async fn revoke_token(&self, id: &str, by: &By) -> Result<()> { unimplemented!() }
-
-    pub async fn backup(&self) -> Result<Backup> { unimplemented!() }
-    /// Replaces everything by the backup, all machines disarmed and their generations moved on.
-    pub async fn restore(&self, backup: &Backup, by: &By) -> Result<()> { unimplemented!() }
 }

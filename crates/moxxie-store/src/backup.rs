@@ -1,0 +1,99 @@
+//! Backup and restore, by objects and not by pages: a backup of SQLite restores into PostgreSQL
+//! and the other way round.
+
+use crate::assignments::{self, ROWS, assignment};
+use crate::db::{Tx, args};
+use crate::error::Result;
+use crate::snapshot::bump_all;
+use crate::{Backup, Store, audit, profiles, tokens};
+use moxxie_core::assignment::Assignment;
+use moxxie_core::audit::By;
+use serde_json::json;
+use sqlx::AssertSqlSafe;
+use std::collections::HashMap;
+
+impl Store {
+    /// Everything that is worth keeping, as of one moment.
+    pub async fn backup(&self) -> Result<Backup> {
+        let mut tx = self.snapshot().await?;
+        patient(&mut tx).await?;
+        let shelves = profiles::shelves(&mut tx, "1 = 1", args![]).await?;
+        let sql = format!("{ROWS} ORDER BY mac_address");
+        let rows = tx.rows(AssertSqlSafe(sql), args![]).await?;
+        let assignments: Result<_> = rows.iter().map(assignment).collect();
+        Ok(Backup {
+            shelves,
+            assignments: assignments?,
+            tokens: tokens::all(&mut tx).await?,
+            audit: audit::all(&mut tx).await?,
+        })
+    }
+
+    /// Replaces everything by the backup, all machines disarmed and their generations moved on.
+    /// Events and machines seen are history and stay.
+    pub async fn restore(&self, backup: &Backup, by: &By) -> Result<()> {
+        let mut tx = self.write().await?;
+        patient(&mut tx).await?;
+        let seq = bump_all(&mut tx).await?;
+        let live = numbers(&mut tx).await?;
+        // Sessions, their uses, MACs and files go with their owners.
+        for sql in [
+            "DELETE FROM node_boot_assignments",
+            "DELETE FROM boot_profiles",
+            "DELETE FROM api_tokens",
+            "DELETE FROM audit_log",
+        ] {
+            tx.execute(sql, args![]).await?;
+        }
+        for shelf in &backup.shelves {
+            profiles::insert(&mut tx, &shelf.profile, seq).await?;
+            for asset in &shelf.assets {
+                profiles::put(&mut tx, &shelf.profile.id, asset).await?;
+            }
+        }
+        for kept in &backup.assignments {
+            assignments::insert(&mut tx, &restored(kept, live.get(&kept.id), by), seq).await?;
+        }
+        for token in &backup.tokens {
+            tokens::insert(&mut tx, token).await?;
+        }
+        for record in &backup.audit {
+            audit::append(&mut tx, record).await?;
+        }
+        let counts = json!({
+            "profiles": backup.shelves.len(),
+            "assignments": backup.assignments.len(),
+            "tokens": backup.tokens.len(),
+            "audit_records": backup.audit.len(),
+        });
+        audit::note(&mut tx, by, "restore", "everything".into(), None, Some(counts)).await?;
+        tx.commit().await
+    }
+}
+
+/// A machine as it comes back: its window closed, and with a generation that no token was ever
+/// made for, neither before the backup nor between backup and restore.
+fn restored(kept: &Assignment, live: Option<&(i64, i64)>, by: &By) -> Assignment {
+    let mut new = kept.clone();
+    new.boot = kept.boot.disarm(by.at);
+    if let Some((generation, revision)) = live {
+        new.boot.generation = new.boot.generation.max(generation + 1);
+        new.revision = new.revision.max(revision + 1);
+    }
+    new
+}
+
+/// Generation and revision of the assignments that are there now.
+async fn numbers(tx: &mut Tx) -> Result<HashMap<String, (i64, i64)>> {
+    let sql = "SELECT id, generation, revision FROM node_boot_assignments";
+    let rows = tx.rows(sql, args![]).await?;
+    rows.iter().map(|row| Ok((row.text("id")?, (row.int("generation")?, row.int("revision")?)))).collect()
+}
+
+/// A statement may take longer here than a machine would wait.
+async fn patient(tx: &mut Tx) -> Result<()> {
+    if !tx.is_sqlite() {
+        tx.execute("SET LOCAL statement_timeout = '5min'", args![]).await?;
+    }
+    Ok(())
+}

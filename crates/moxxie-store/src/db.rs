@@ -1,0 +1,278 @@
+//! One connection of either database: the only file that knows which driver it talks to.
+//!
+//! Every SQL text is written once, with `$1…$n`. Values go in as [`Arg`], rows come out as
+//! [`Row`], so nothing above this file is generic over the database.
+
+use crate::error::{Result, StoreError, breaks_connection};
+use crate::Store;
+use moxxie_core::time::Timestamp;
+use sqlx::pool::PoolConnection;
+use sqlx::postgres::PgRow;
+use sqlx::sqlite::SqliteRow;
+use sqlx::{Postgres, Row as _, SqlSafeStr, Sqlite};
+use std::str::FromStr;
+
+/// A value for a placeholder. PostgreSQL wants to know the type of a NULL.
+#[derive(Debug, Clone)]
+pub(crate) enum Arg {
+    Text(Option<String>),
+    Int(Option<i64>),
+    Flag(bool),
+}
+
+macro_rules! arg_from {
+    ($($from:ty => |$value:ident| $arg:expr),* $(,)?) => {
+        $(impl From<$from> for Arg { fn from($value: $from) -> Arg { $arg } })*
+    };
+}
+
+arg_from! {
+    &str => |v| Arg::Text(Some(v.to_owned())),
+    String => |v| Arg::Text(Some(v)),
+    Option<String> => |v| Arg::Text(v),
+    Option<&str> => |v| Arg::Text(v.map(str::to_owned)),
+    i64 => |v| Arg::Int(Some(v)),
+    u32 => |v| Arg::Int(Some(i64::from(v))),
+    Option<i64> => |v| Arg::Int(v),
+    Timestamp => |v| Arg::Int(Some(v.0)),
+    Option<Timestamp> => |v| Arg::Int(v.map(|t| t.0)),
+    bool => |v| Arg::Flag(v),
+}
+
+/// The values of a statement, in order.
+macro_rules! args {
+    ($($value:expr),* $(,)?) => { vec![$($crate::db::Arg::from($value)),*] };
+}
+pub(crate) use args;
+
+/// A row of either database.
+pub(crate) enum Row {
+    Sqlite(SqliteRow),
+    Postgres(PgRow),
+}
+
+impl From<SqliteRow> for Row {
+    fn from(row: SqliteRow) -> Row {
+        Row::Sqlite(row)
+    }
+}
+
+impl From<PgRow> for Row {
+    fn from(row: PgRow) -> Row {
+        Row::Postgres(row)
+    }
+}
+
+macro_rules! getters {
+    ($($name:ident -> $type:ty;)*) => {
+        $(pub(crate) fn $name(&self, column: &str) -> Result<$type> {
+            Ok(match self {
+                Row::Sqlite(row) => row.try_get(column)?,
+                Row::Postgres(row) => row.try_get(column)?,
+            })
+        })*
+    };
+}
+
+impl Row {
+    getters! {
+        text -> String;
+        text_or_null -> Option<String>;
+        int -> i64;
+        int_or_null -> Option<i64>;
+        flag -> bool;
+    }
+
+    pub(crate) fn time(&self, column: &str) -> Result<Timestamp> {
+        self.int(column).map(Timestamp)
+    }
+
+    pub(crate) fn time_or_null(&self, column: &str) -> Result<Option<Timestamp>> {
+        Ok(self.int_or_null(column)?.map(Timestamp))
+    }
+
+    /// A text that one of the core's types reads. The value itself stays out of the error.
+    pub(crate) fn parse<T: FromStr>(&self, column: &str) -> Result<T> {
+        self.text(column)?.parse().map_err(|_| unreadable(column))
+    }
+
+    pub(crate) fn parse_or_null<T: FromStr>(&self, column: &str) -> Result<Option<T>> {
+        self.text_or_null(column)?.map(|text| text.parse().map_err(|_| unreadable(column))).transpose()
+    }
+
+    pub(crate) fn json<T: serde::de::DeserializeOwned>(&self, column: &str) -> Result<T> {
+        serde_json::from_str(&self.text(column)?).map_err(|_| unreadable(column))
+    }
+}
+
+pub(crate) fn unreadable(column: &str) -> StoreError {
+    StoreError::Corrupt(format!("a value in column {column}"))
+}
+
+pub(crate) fn to_json<T: serde::Serialize>(value: &T) -> Result<String> {
+    serde_json::to_string(value).map_err(|e| StoreError::Corrupt(e.to_string()))
+}
+
+/// `$from, …` for as many values, for an `IN (…)`.
+pub(crate) fn placeholders(from: usize, count: usize) -> String {
+    let names: Vec<String> = (from..from + count).map(|n| format!("${n}")).collect();
+    names.join(", ")
+}
+
+enum Link {
+    Sqlite(PoolConnection<Sqlite>),
+    Postgres(PoolConnection<Postgres>),
+}
+
+/// Expands one expression once per database, with the native connection bound to a name.
+macro_rules! each {
+    ($link:expr, $conn:ident => $body:expr) => {
+        match $link {
+            Link::Sqlite($conn) => $body,
+            Link::Postgres($conn) => $body,
+        }
+    };
+}
+
+macro_rules! bound {
+    ($sql:expr, $args:expr) => {{
+        let mut query = sqlx::query($sql);
+        for arg in $args {
+            query = match arg {
+                Arg::Text(value) => query.bind(value),
+                Arg::Int(value) => query.bind(value),
+                Arg::Flag(value) => query.bind(value),
+            };
+        }
+        query
+    }};
+}
+
+/// A connection, with or without a transaction open on it. Dropping it without
+/// [`Tx::commit`] rolls back.
+pub(crate) struct Tx {
+    link: Option<Link>,
+    open: bool,
+    broken: bool,
+}
+
+impl Store {
+    /// A connection for single reads.
+    pub(crate) async fn read(&self) -> Result<Tx> {
+        let link = match self {
+            Store::Sqlite { r, .. } => Link::Sqlite(r.acquire().await?),
+            Store::Postgres(pool) => Link::Postgres(pool.acquire().await?),
+        };
+        Ok(Tx { link: Some(link), open: false, broken: false })
+    }
+
+    /// A transaction for reads that have to agree with each other.
+    pub(crate) async fn snapshot(&self) -> Result<Tx> {
+        let mut tx = self.read().await?;
+        tx.begin("BEGIN", "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await?;
+        Ok(tx)
+    }
+
+    /// A transaction that writes. SQLite takes its write lock at once: a transaction that reads
+    /// first and then wants to write fails without waiting when another one was faster.
+    pub(crate) async fn write(&self) -> Result<Tx> {
+        let link = match self {
+            Store::Sqlite { w, .. } => Link::Sqlite(w.acquire().await?),
+            Store::Postgres(pool) => Link::Postgres(pool.acquire().await?),
+        };
+        let mut tx = Tx { link: Some(link), open: false, broken: false };
+        tx.begin("BEGIN IMMEDIATE", "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE").await?;
+        Ok(tx)
+    }
+}
+
+impl Tx {
+    async fn begin(&mut self, sqlite: &'static str, postgres: &'static str) -> Result<()> {
+        // Set first: when this future is dropped midway, the transaction may have begun.
+        self.open = true;
+        let sql = if self.is_sqlite() { sqlite } else { postgres };
+        self.execute(sql, args![]).await.map(drop)
+    }
+
+    pub(crate) fn is_sqlite(&self) -> bool {
+        matches!(self.link, Some(Link::Sqlite(_)))
+    }
+
+    fn link(&mut self) -> Result<&mut Link> {
+        self.link.as_mut().ok_or_else(|| StoreError::Unavailable("the connection is gone".into()))
+    }
+
+    fn check<T>(&mut self, outcome: Result<T, sqlx::Error>) -> Result<T> {
+        outcome.map_err(|error| {
+            self.broken |= breaks_connection(&error);
+            StoreError::from(error)
+        })
+    }
+
+    /// Runs a statement; how many rows it touched.
+    pub(crate) async fn execute(&mut self, sql: impl SqlSafeStr, args: Vec<Arg>) -> Result<u64> {
+        let sql = sql.into_sql_str();
+        let done = each!(self.link()?, conn => {
+            bound!(sql, args).execute(&mut **conn).await.map(|done| done.rows_affected())
+        });
+        self.check(done)
+    }
+
+    /// All rows of a query.
+    pub(crate) async fn rows(&mut self, sql: impl SqlSafeStr, args: Vec<Arg>) -> Result<Vec<Row>> {
+        let sql = sql.into_sql_str();
+        let rows: Result<Vec<Row>, sqlx::Error> = each!(self.link()?, conn => {
+            let rows = bound!(sql, args).fetch_all(&mut **conn).await;
+            rows.map(|rows| rows.into_iter().map(Row::from).collect())
+        });
+        self.check(rows)
+    }
+
+    /// The first row of a query, if there is one.
+    pub(crate) async fn row(&mut self, sql: impl SqlSafeStr, args: Vec<Arg>) -> Result<Option<Row>> {
+        let sql = sql.into_sql_str();
+        let row = each!(self.link()?, conn => {
+            bound!(sql, args).fetch_optional(&mut **conn).await.map(|row| row.map(Row::from))
+        });
+        self.check(row)
+    }
+
+    pub(crate) async fn commit(mut self) -> Result<()> {
+        self.execute("COMMIT", args![]).await?;
+        self.open = false;
+        Ok(())
+    }
+}
+
+impl Drop for Tx {
+    fn drop(&mut self) {
+        let Some(mut link) = self.link.take() else { return };
+        if self.broken {
+            each!(&mut link, conn => conn.close_on_drop());
+        } else if self.open {
+            match tokio::runtime::Handle::try_current() {
+                Ok(runtime) => {
+                    runtime.spawn(async move {
+                        // A connection that cannot roll back must not be used again.
+                        let failed = each!(&mut link, conn => {
+                            sqlx::query("ROLLBACK").execute(&mut **conn).await.is_err()
+                        });
+                        if failed {
+                            each!(&mut link, conn => conn.close_on_drop());
+                        }
+                    });
+                }
+                Err(_) => each!(&mut link, conn => conn.close_on_drop()),
+            }
+        }
+    }
+}
+
+/// The text of a query that takes row locks where the database has them. SQLite's write
+/// transaction holds the only lock there is.
+macro_rules! locking {
+    ($tx:expr, $($sql:expr),+) => {
+        if $tx.is_sqlite() { concat!($($sql),+) } else { concat!($($sql),+, " FOR UPDATE") }
+    };
+}
+pub(crate) use locking;

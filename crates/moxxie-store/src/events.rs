@@ -1,0 +1,155 @@
+//! Boot events and the machines that were seen.
+
+use crate::db::{Row, Tx, args, placeholders, unreadable};
+use crate::error::Result;
+use crate::{EventFilter, Store};
+use moxxie_core::boot::event::{BootEvent, EventKind};
+use moxxie_core::time::Timestamp;
+use sqlx::AssertSqlSafe;
+use std::collections::BTreeMap;
+
+const COLUMNS: &str = "id, at, kind, mac, node_name, boot_profile, peer, message, count";
+/// Events in one INSERT. Whole groups share a prepared statement.
+const GROUP: usize = 50;
+/// Rows deleted in one statement, so that pruning a long log does not run into a time-out.
+const PRUNED: i64 = 5000;
+
+impl Store {
+    /// Batch insert of events, of what they say about machines (`last_boot_at` for kind Boot).
+    /// Events that carry an id are stored already and left out.
+    pub async fn record_events(&self, events: &[BootEvent]) -> Result<()> {
+        let fresh: Vec<&BootEvent> = events.iter().filter(|event| event.id == 0).collect();
+        if fresh.is_empty() {
+            return Ok(());
+        }
+        let mut tx = self.write().await?;
+        let mut booted: BTreeMap<String, Timestamp> = BTreeMap::new();
+        for event in &fresh {
+            if let (EventKind::Boot, Some(mac)) = (event.kind, event.mac_address) {
+                let at = booted.entry(mac.to_string()).or_insert(event.at);
+                *at = event.at.max(*at);
+            }
+        }
+        for (mac, at) in booted {
+            let sql = "UPDATE node_boot_assignments SET last_boot_at = $1 \
+                       WHERE id = (SELECT assignment_id FROM assignment_macs WHERE mac = $2) \
+                       AND (last_boot_at IS NULL OR last_boot_at < $1)";
+            tx.execute(sql, args![at, mac]).await?;
+        }
+        in_order(&mut tx).await?;
+        let groups = fresh.chunks_exact(GROUP);
+        let rest = groups.remainder();
+        for group in groups {
+            insert(&mut tx, group).await?;
+        }
+        for event in rest {
+            insert(&mut tx, &[event]).await?;
+        }
+        tx.commit().await
+    }
+
+    /// Newest first; `before` is an event id.
+    pub async fn events(&self, filter: &EventFilter, before: Option<i64>, limit: u32) -> Result<Vec<BootEvent>> {
+        let mut sql = format!("SELECT {COLUMNS} FROM boot_events WHERE id < $1");
+        let mut args = args![before.unwrap_or(i64::MAX), limit];
+        if let Some(mac) = filter.mac {
+            args.extend(args![mac.to_string()]);
+            sql += &format!(" AND mac = ${}", args.len());
+        }
+        if let Some(kind) = filter.kind {
+            args.extend(args![kind.as_str()]);
+            sql += &format!(" AND kind = ${}", args.len());
+        }
+        if let Some(since) = filter.since {
+            args.extend(args![since]);
+            sql += &format!(" AND at >= ${}", args.len());
+        }
+        sql += " ORDER BY id DESC LIMIT $2";
+        let mut tx = self.read().await?;
+        tx.rows(AssertSqlSafe(sql), args).await?.iter().map(event).collect()
+    }
+
+    /// Oldest first after this id, for streams.
+    pub async fn events_after(&self, id: i64, limit: u32) -> Result<Vec<BootEvent>> {
+        let sql = format!("SELECT {COLUMNS} FROM boot_events WHERE id > $1 ORDER BY id LIMIT $2");
+        let mut tx = self.read().await?;
+        tx.rows(AssertSqlSafe(sql), args![id, limit]).await?.iter().map(event).collect()
+    }
+
+    /// Deletes events, sessions and the like older than this. A session's age counts from the
+    /// end of its window, since reports are taken until then and longer.
+    pub async fn prune(&self, events_before: Timestamp, sessions_before: Timestamp) -> Result<()> {
+        let events = "DELETE FROM boot_events WHERE id IN \
+                      (SELECT id FROM boot_events WHERE at < $1 ORDER BY id LIMIT $2)";
+        let sessions = "DELETE FROM boot_sessions WHERE id IN \
+                        (SELECT id FROM boot_sessions WHERE expires_at < $1 LIMIT $2)";
+        for (sql, before) in [(events, events_before), (sessions, sessions_before)] {
+            loop {
+                let mut tx = self.write().await?;
+                let deleted = tx.execute(sql, args![before, PRUNED]).await?;
+                tx.commit().await?;
+                if deleted < PRUNED.unsigned_abs() {
+                    break;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Inserts one event; its id. The last thing that a transaction does.
+pub(crate) async fn append(tx: &mut Tx, event: &BootEvent) -> Result<i64> {
+    in_order(tx).await?;
+    let sql = "INSERT INTO boot_events (at, kind, mac, node_name, boot_profile, peer, message, count) \
+               VALUES ($1, $2, $3, $4, $5, $6, $7, $8) RETURNING id";
+    let row = tx.row(sql, values(event)).await?.ok_or_else(|| unreadable("id"))?;
+    row.int("id")
+}
+
+/// Lets events become visible in the order of their ids: a stream asks for what is newer than
+/// the last id it has seen, and would miss an older id that is committed later. Nothing else is
+/// locked after this, so that nobody waits for somebody who waits.
+async fn in_order(tx: &mut Tx) -> Result<()> {
+    if tx.is_sqlite() {
+        return Ok(());
+    }
+    tx.execute("SELECT pg_advisory_xact_lock(hashtext('moxxie.boot_events'))", args![]).await.map(drop)
+}
+
+async fn insert(tx: &mut Tx, events: &[&BootEvent]) -> Result<()> {
+    let rows: Vec<String> =
+        (0..events.len()).map(|n| format!("({})", placeholders(n * 8 + 1, 8))).collect();
+    let sql = format!(
+        "INSERT INTO boot_events (at, kind, mac, node_name, boot_profile, peer, message, count) VALUES {}",
+        rows.join(", ")
+    );
+    let args = events.iter().flat_map(|event| values(event)).collect();
+    tx.execute(AssertSqlSafe(sql), args).await.map(drop)
+}
+
+fn values(event: &BootEvent) -> Vec<crate::db::Arg> {
+    args![
+        event.at,
+        event.kind.as_str(),
+        event.mac_address.map(|mac| mac.to_string()),
+        event.node_name.as_deref(),
+        event.boot_profile.as_deref(),
+        event.peer.as_deref(),
+        event.message.as_str(),
+        event.count,
+    ]
+}
+
+fn event(row: &Row) -> Result<BootEvent> {
+    Ok(BootEvent {
+        id: row.int("id")?,
+        at: row.time("at")?,
+        kind: row.parse("kind")?,
+        mac_address: row.parse_or_null("mac")?,
+        node_name: row.text_or_null("node_name")?,
+        boot_profile: row.text_or_null("boot_profile")?,
+        peer: row.text_or_null("peer")?,
+        message: row.text("message")?,
+        count: row.int("count")?,
+    })
+}
