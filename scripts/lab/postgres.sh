@@ -30,7 +30,7 @@ pg_start() {
     (cd "$PG_DIR" && exec "${PG_AS[@]}" "$PG_BIN/postgres" -D "$PG_DIR/data" -k "$PG_DIR" -c listen_addresses= \
         -c max_connections=100) >> "$PG_DIR.log" 2>&1 &
     PG_PID=$!
-    wait_until 60 "PostgreSQL answers" "$PG_BIN/pg_isready" -q -h "$PG_DIR" || {
+    wait_until 60 "PostgreSQL answers" "$PG_BIN/pg_isready" -q -h "$PG_DIR" -U moxxie -d postgres || {
         tail "$PG_DIR.log" >&2
         return 1
     }
