@@ -19,6 +19,7 @@ lab_missing() {
     out=$("$REPO/scripts/setup" --check lab 2>&1) || printf '%s\n' "$out"
 }
 
+# For commands that are waited for. Not with `&`: $! would be a shell around the command, and ending it ends nothing.
 in_lab() { ip netns exec "$LAB_NS" "$@"; }
 
 lab_up() {
@@ -63,7 +64,7 @@ dhcp-boot=tag:!ipxe,tag:uefi,snponly.efi,,$LAB_IP
 log-dhcp
 log-facility=-
 CONF
-    in_lab dnsmasq --keep-in-foreground --conf-file="$WORK/dnsmasq.conf" > "$WORK/dnsmasq.log" 2>&1 &
+    ip netns exec "$LAB_NS" dnsmasq --keep-in-foreground --conf-file="$WORK/dnsmasq.conf" > "$WORK/dnsmasq.log" 2>&1 &
     SWITCH_PID=$!
     on_exit 'stop_pid "$SWITCH_PID"'
     wait_until 10 "the switch (dnsmasq) starts" test -s "$WORK/dnsmasq.pid" || {
@@ -83,7 +84,7 @@ lab_tap() {
 # Records what the server sends, the first bytes of each packet: lab_capture FILE
 lab_capture() {
     CAPTURE=$1
-    in_lab tcpdump -i br0 -n -U -s 600 -w "$CAPTURE" "tcp src port $LAB_PORT" > "$WORK/tcpdump.log" 2>&1 &
+    ip netns exec "$LAB_NS" tcpdump -i br0 -n -U -s 600 -w "$CAPTURE" "tcp src port $LAB_PORT" > "$WORK/tcpdump.log" 2>&1 &
     CAPTURE_PID=$!
     on_exit 'stop_pid "$CAPTURE_PID"'
     wait_until 10 "tcpdump starts" grep -q 'listening on' "$WORK/tcpdump.log"

@@ -38,12 +38,15 @@ show_serial() { # LOG [LINES]
     note "---"
 }
 
+# monitor COMMAND: one command to the running machine's QEMU.
+monitor() { { printf '%s\n' "$1"; sleep 1; } | socat - "UNIX-CONNECT:$VM_MONITOR" > /dev/null 2>&1; }
+
 # boot --fw bios|uefi --mac MAC --log FILE (--expect REGEX | --until COMMAND) [--uuid U] [--mem MB]
 #      [--disk] [--display] [--timeout S] [--quiet]
 # Succeeds as soon as the serial line shows REGEX, or COMMAND succeeds; the machine is switched off then.
 # --disk adds a local disk that says LOCAL DISK BOOTED; --display a graphics card and the monitor VM_MONITOR.
 boot() {
-    local fw=bios mac='' log='' expect='' until='' uuid='' mem='' timeout=${LAB_TIMEOUT:-240} disk=0 display=0 quiet=0
+    local fw=bios mac='' log='' expect='' until='' uuid='' mem='' timeout=${LAB_TIMEOUT:-300} disk=0 display=0 quiet=0
     while (($#)); do
         case $1 in
             --fw) fw=$2; shift ;;
@@ -64,7 +67,7 @@ boot() {
     [[ -n $mac && -n $log && -n $expect$until ]] || die "boot: --mac, --log and --expect or --until are needed"
     choose_accel
     lab_tap
-    local tap=$TAP cpu=max start=$SECONDS met=0 over=0 args
+    local tap=$TAP cpu=max start=$SECONDS met=0 over=0 plugged=1 args
     [[ $ACCEL == kvm* ]] && cpu=host
     : > "$log"
     args=(-nodefaults -no-user-config -display none -accel "$ACCEL" -cpu "$cpu" -serial "file:$log" -no-reboot)
@@ -92,13 +95,18 @@ boot() {
     ((display)) && args+=(-device VGA)
     args+=(-monitor "unix:$VM_MONITOR,server=on,wait=off")
 
-    in_lab qemu-system-x86_64 "${args[@]}" > "$log.qemu" 2>&1 &
+    ip netns exec "$LAB_NS" qemu-system-x86_64 "${args[@]}" > "$log.qemu" 2>&1 &
     VM_PID=$!
     on_exit "stop_pid $VM_PID"
     while :; do
         alive "$VM_PID" || over=1
         if [[ -n $expect ]] && serial_has "$log" "$expect"; then met=1; fi
         if [[ -n $until ]] && eval "$until"; then met=1; fi
+        # OVMF tries every other network entry of the card (IPv6, HTTP: minutes of waiting) before the disk, where a real
+        # machine has its disk next. When iPXE has given the machine back to the firmware, the cable is pulled.
+        if ((disk && plugged)) && [[ $fw == uefi ]] && serial_has "$log" 'No more network devices'; then
+            monitor 'set_link n0 off' && plugged=0
+        fi
         ((met || over || SECONDS - start >= timeout)) && break
         sleep 0.5
     done
