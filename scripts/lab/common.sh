@@ -40,12 +40,12 @@ alive() {
     [[ $parent == "$$" && $state != Z ]]
 }
 
-# stop_pid PID [SIGNAL]: end one child of this shell and collect it; KILL after ten seconds.
+# stop_pid PID [SIGNAL [SECONDS]]: end one child of this shell and collect it; KILL after ten seconds.
 stop_pid() {
-    local pid=${1:-} signal=${2:-TERM} i
+    local pid=${1:-} signal=${2:-TERM} tenths=$((${3:-10} * 10)) i
     alive "$pid" || return 0
     kill "-$signal" "$pid" 2>/dev/null || true
-    for ((i = 0; i < 100; i++)); do
+    for ((i = 0; i < tenths; i++)); do
         alive "$pid" || break
         sleep 0.1
     done
