@@ -28,16 +28,13 @@ trap 'exit 143' TERM HUP
 
 # --- processes -----------------------------------------------------------------------------------
 # Only a child of this shell counts: a process id that the system has given to somebody else is left alone.
+# (/proc/PID/stat and not status: the two words wanted stand in its first bytes, so that one read sees both.)
 alive() {
-    local key value state='' parent=''
-    [[ -n ${1:-} && -r /proc/$1/status ]] || return 1
-    while read -r key value; do
-        case $key in
-            State:) state=${value%% *} ;;
-            PPid:) parent=$value && break ;;
-        esac
-    done < "/proc/$1/status" 2>/dev/null
-    [[ $parent == "$$" && $state != Z ]]
+    local line='' state parent
+    [[ -n ${1:-} ]] || return 1
+    { read -r line < "/proc/$1/stat"; } 2> /dev/null || true
+    read -r state parent _ <<< "${line##*) }"
+    [[ ${parent:-} == "$$" && $state != Z ]]
 }
 
 # stop_pid PID [SIGNAL [SECONDS]]: end one child of this shell and collect it; KILL after ten seconds.
