@@ -29,7 +29,7 @@ ovmf_file() { # CODE|VARS
 }
 
 # The serial log as text: without terminal control sequences.
-serial_text() { tr -d '\000\r' < "$1" | sed -E 's/\x1b\[[0-9;?=]*[A-Za-z]//g; s/\x1b[()][A-Z0-9]//g'; }
+serial_text() { tr -d '\000\r' < "$1" | sed -E 's/\x1b\[[0-9;?=]*[A-Za-z]//g; s/\x1b([()][A-Z0-9]|c)//g'; }
 serial_has() { serial_text "$1" | grep -qaE -- "$2"; }
 
 show_serial() { # LOG [LINES]
