@@ -78,7 +78,7 @@ create_assignment() {
 assignment_state() { api GET "/boot/assignments/$1" | jq -r .state; } # MAC
 config_preview() { web GET "/boot/configs/$1/$2"; }                   # PROFILE MAC
 boot_events() { api GET "/boot/events?mac=$1" | jq -r '.items[] | tojson'; }
-machine_seen() { api GET /boot/machines | grep -qiF "$1"; }           # MAC
+machine_seen() { [[ $(api GET /boot/machines | grep -ciF "$1") -gt 0 ]]; } # MAC
 moxxie() { # the command line client
     MOXXIE_TOKEN=$TOKEN MOXXIE_SERVER=$SERVER_URL here "$MOXXIE_BIN" "$@"
 }

@@ -12,11 +12,10 @@ choose_accel() {
     [[ -n $ACCEL ]] && return 0
     ACCEL=tcg,tb-size=64
     if [[ -w /dev/kvm ]] && grep -qwE 'vmx|svm' /proc/cpuinfo; then
-        if timeout -k 2 20 qemu-system-x86_64 -nodefaults -display none -machine pc,graphics=off -accel kvm -cpu host -m 256 \
-            -no-reboot -serial stdio -kernel "$DI/linux" -append "console=ttyS0 panic=-1" < /dev/null 2>/dev/null |
-            grep -qa "Linux version"; then
-            ACCEL=kvm
-        fi
+        local out
+        out=$(timeout -k 2 20 qemu-system-x86_64 -nodefaults -display none -machine pc,graphics=off -accel kvm -cpu host -m 256 \
+            -no-reboot -serial stdio -kernel "$DI/linux" -append "console=ttyS0 panic=-1" < /dev/null 2> /dev/null | tr -d '\000') || true
+        [[ $out != *"Linux version"* ]] || ACCEL=kvm
     fi
 }
 
@@ -30,7 +29,11 @@ ovmf_file() { # CODE|VARS
 
 # The serial log as text: without terminal control sequences.
 serial_text() { tr -d '\000\r' < "$1" | sed -E 's/\x1b\[[0-9;?=]*[A-Za-z]//g; s/\x1b([()][A-Z0-9]|c)//g'; }
-serial_has() { serial_text "$1" | grep -qaE -- "$2"; }
+serial_has() { # LOG REGEX; reads to the end, because with pipefail a writer cut off by grep -q counts as a failure
+    local n
+    n=$(serial_text "$1" | grep -caE -- "$2") || true
+    ((n > 0))
+}
 
 show_serial() { # LOG [LINES]
     note "--- the last lines of the machine's serial line ($1)"
