@@ -12,12 +12,14 @@ mod lenient;
 mod restrict;
 mod scan;
 
+pub(crate) use args::word as default_word;
 pub use args::{ArgsError, MAX_COMMAND_LINE, WARN_COMMAND_LINE, arg_key, check_total, split_args};
 pub use context::{MachineValues, ProfileValues, RenderContext, ServiceValues};
 pub use error::TemplateError;
 
 use context::ROOTS;
 use lenient::LenientParams;
+use minijinja::syntax::SyntaxConfig;
 use minijinja::value::{Serde, Value};
 use minijinja::{AutoEscape, Environment, Error, ErrorKind, Output, State, UndefinedBehavior};
 use std::collections::BTreeSet;
@@ -48,6 +50,10 @@ fn engine() -> &'static Environment<'static> {
         env.remove_global("namespace");
         env.remove_global("dict");
         env.set_debug(false);
+        // A config ends the way it was written: some readers want the newline of the last line.
+        if let Ok(syntax) = SyntaxConfig::builder().keep_trailing_newline(true).build() {
+            env.set_syntax(syntax);
+        }
         env.set_undefined_behavior(UndefinedBehavior::Strict);
         env.set_auto_escape_callback(|_| AutoEscape::None);
         env.set_fuel(Some(FUEL));
