@@ -1,6 +1,8 @@
 //! Walks over every platform: its sample is complete, renders, and gives exactly the golden text.
 //! `UPDATE_GOLDEN=1 cargo test -p moxxie-core` writes the golden files anew.
 
+#![allow(clippy::unwrap_used)]
+
 use moxxie_core::platform::{PLATFORMS, Platform, arg_warnings, destructive_reasons, find, kernel_args};
 use moxxie_core::profile::ProfileSpec;
 use moxxie_core::render::{
