@@ -23,3 +23,14 @@ pub struct AuditRecord {
     /// The object after, masked.
     pub after: Option<serde_json::Value>,
 }
+
+/// Who did it, from where and when: what every change carries into the store.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct By {
+    /// The token's name.
+    pub actor: String,
+    /// The address it came from.
+    pub peer: Option<String>,
+    /// When.
+    pub at: Timestamp,
+}

@@ -1,1 +1,494 @@
-//! decide
+//! The one gate: what a machine is told, on every route and in `explain`.
+//!
+//! The rules stand in a table and are asked from top to bottom; the first that has an answer
+//! wins. A rule that has none says why, so that `explain` can show the whole walk.
+
+use crate::assignment::{Assignment, BootPolicy};
+use crate::boot::claims::BootClaims;
+use crate::boot::event::EventKind;
+use crate::boot::state::{BootRecord, BootState};
+use crate::asset::Asset;
+use crate::name::ProfileName;
+use crate::profile::{LocalBoot, Profile};
+use crate::site::{self, Site};
+use crate::time::Timestamp;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+/// A profile with the files on its shelf.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Shelf {
+    /// The profile.
+    pub profile: Profile,
+    /// Its files.
+    pub assets: Vec<Asset>,
+}
+
+/// An assignment with its profile.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Known {
+    /// The assignment.
+    pub assignment: Assignment,
+    /// Its profile.
+    pub shelf: Arc<Shelf>,
+}
+
+/// What is remembered that bears on these claims.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct BootView {
+    /// Assignments that one of the claimed MAC addresses belongs to, each once.
+    pub by_mac: Vec<Arc<Known>>,
+    /// The assignment that the claimed UUID is pinned to.
+    pub by_uuid: Option<Arc<Known>>,
+    /// Profiles that unknown machines may choose from.
+    pub offered: Vec<Arc<Shelf>>,
+    /// The profile that the request names, when it names one that exists.
+    pub asked: Option<Arc<Shelf>>,
+}
+
+/// What the machine asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ask<'a> {
+    /// `/boot/menu.ipxe`: whatever it should boot.
+    Menu,
+    /// `/boot/{profile}.ipxe`: this profile.
+    Profile(&'a ProfileName),
+}
+
+/// The answer.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Outcome {
+    /// Ask who it is.
+    Identify,
+    /// Show the menu of the profiles offered here; its time-out boots the local disk.
+    Menu,
+    /// Boot the local disk.
+    Local(LocalBoot),
+    /// Boot the assigned profile. The store has to commit `after` before the script is sent.
+    Boot {
+        /// The machine and its profile.
+        known: Arc<Known>,
+        /// The record to commit.
+        after: BootRecord,
+    },
+    /// Boot a safe profile out of the menu, without a config.
+    BootUnassigned(Arc<Shelf>),
+}
+
+/// The answer, the rule that gave it, and what to say about it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Decision {
+    /// The answer.
+    pub outcome: Outcome,
+    /// The rule that won.
+    pub rule: &'static str,
+    /// Cause, in a sentence for the machine's screen and the event.
+    pub reason: String,
+    /// What an operator can do about it; empty when nothing is wanted.
+    pub next_step: String,
+    /// The event to record.
+    pub event: EventKind,
+    /// The rules that were asked before and had no answer, with the reason of each.
+    pub lost: Vec<LostRule>,
+}
+
+/// A rule that had no answer.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct LostRule {
+    /// Its name.
+    pub rule: &'static str,
+    /// Why it did not decide.
+    pub why: String,
+}
+
+/// All that a rule may look at.
+struct Case<'a> {
+    claims: &'a BootClaims,
+    view: &'a BootView,
+    ask: Ask<'a>,
+    peer: IpAddr,
+    site: &'a Site,
+    now: Timestamp,
+}
+
+struct Answer {
+    outcome: Outcome,
+    event: EventKind,
+    reason: String,
+    next_step: String,
+}
+
+/// `Err` says why the rule does not apply.
+type Verdict = Result<Answer, String>;
+
+/// The rules, from first to last. The last always answers.
+const RULES: &[(&str, fn(&Case) -> Verdict)] = &[
+    ("anonymous", anonymous),
+    ("not-a-machine", not_a_machine),
+    ("identity-conflict", identity_conflict),
+    ("unassigned", unassigned),
+    ("pinned-identity", pinned_identity),
+    ("quarantined", quarantined),
+    ("other-profile", other_profile),
+    ("policy-local", policy_local),
+    ("protected", protected),
+    ("outside-provisioning", outside_provisioning),
+    ("policy-always", policy_always),
+    ("turned-destructive", turned_destructive),
+    ("armed", armed),
+    ("delivered-again", delivered_again),
+    ("no-open-window", no_open_window),
+];
+
+/// Decides. The same function answers every boot route and `explain`; it has no side effect.
+pub fn decide(
+    claims: &BootClaims,
+    view: &BootView,
+    ask: Ask<'_>,
+    peer: IpAddr,
+    site: &Site,
+    now: Timestamp,
+) -> Decision {
+    let case = Case { claims, view, ask, peer, site, now };
+    let mut lost = Vec::new();
+    for (rule, judge) in RULES {
+        match judge(&case) {
+            Ok(Answer { outcome, event, reason, next_step }) => {
+                return Decision { outcome, rule, reason, next_step, event, lost };
+            }
+            Err(why) => lost.push(LostRule { rule, why }),
+        }
+    }
+    // Unreachable while the last rule always answers; the disk is the answer all the same.
+    Decision {
+        outcome: Outcome::Local(site.local_boot),
+        rule: "no-rule",
+        reason: "no rule applied".into(),
+        next_step: String::new(),
+        event: EventKind::Local,
+        lost,
+    }
+}
+
+impl Case<'_> {
+    /// The one assignment that the claims point at; the earlier rules have dealt with none and
+    /// with several.
+    fn known(&self) -> Result<&Arc<Known>, String> {
+        self.view
+            .by_mac
+            .first()
+            .or(self.view.by_uuid.as_ref())
+            .ok_or_else(|| "nothing is assigned to it".into())
+    }
+
+    /// The assignment's record as time has left it.
+    fn record(&self, known: &Known) -> BootRecord {
+        known.assignment.boot.settled(self.site, self.now)
+    }
+
+    fn start(&self, known: &Arc<Known>, reason: String) -> Verdict {
+        let after = self.record(known).started(
+            self.claims.uuid,
+            self.claims.serial.clone(),
+            self.site,
+            self.now,
+        );
+        Ok(Answer {
+            outcome: Outcome::Boot { known: known.clone(), after },
+            event: EventKind::Boot,
+            reason,
+            next_step: String::new(),
+        })
+    }
+}
+
+fn local(known: &Known, event: EventKind, reason: String, next_step: String) -> Verdict {
+    let spec = &known.assignment.spec;
+    let how = spec.local_boot.unwrap_or(known.shelf.profile.spec.local_boot);
+    Ok(Answer { outcome: Outcome::Local(how), event, reason, next_step })
+}
+
+fn anonymous(case: &Case) -> Verdict {
+    if !case.claims.is_anonymous() {
+        return Err(format!("it said who it is: {}", case.claims.label()));
+    }
+    Ok(Answer {
+        outcome: Outcome::Identify,
+        event: EventKind::Local,
+        reason: "the request names no MAC address and no UUID".into(),
+        next_step: "the script makes the machine say who it is and ask again".into(),
+    })
+}
+
+fn not_a_machine(case: &Case) -> Verdict {
+    if !case.claims.nobody {
+        return Err("its MAC address can belong to one machine".into());
+    }
+    Ok(Answer {
+        outcome: Outcome::Local(case.site.local_boot),
+        event: EventKind::Local,
+        reason: "its MAC address is zero, broadcast or multicast and names no machine".into(),
+        next_step: "check the NIC's firmware settings".into(),
+    })
+}
+
+fn identity_conflict(case: &Case) -> Verdict {
+    let mut owners: Vec<&Arc<Known>> = case.view.by_mac.iter().chain(&case.view.by_uuid).collect();
+    owners.sort_by(|a, b| a.assignment.id.cmp(&b.assignment.id));
+    owners.dedup_by(|a, b| a.assignment.id == b.assignment.id);
+    if owners.len() < 2 {
+        return Err("its MAC addresses and UUID do not point at two machines".into());
+    }
+    let names: Vec<&str> = owners.iter().map(|k| k.assignment.spec.node_name.as_str()).collect();
+    let names = names.join(" and ");
+    Ok(Answer {
+        outcome: Outcome::Local(case.site.local_boot),
+        event: EventKind::IdentityConflict,
+        reason: format!("its MAC addresses and UUID belong to different machines: {names}"),
+        next_step: "correct the MAC addresses or the UUID of one of these assignments".into(),
+    })
+}
+
+fn unassigned(case: &Case) -> Verdict {
+    if let Ok(known) = case.known() {
+        return Err(format!("it is assigned: {}", known.assignment.spec.node_name));
+    }
+    let assign = format!("moxxie assignment create {} NODE PROFILE", case.claims.label());
+    let refuse = |reason: String| {
+        Ok(Answer {
+            outcome: Outcome::Local(case.site.local_boot),
+            event: EventKind::Local,
+            reason,
+            next_step: format!("assign it: {assign}"),
+        })
+    };
+    match (case.ask, &case.view.asked) {
+        (Ask::Menu, _) => Ok(Answer {
+            outcome: Outcome::Menu,
+            event: EventKind::MenuUnknown,
+            reason: "nothing is assigned to this machine".into(),
+            next_step: format!("assign it: {assign}"),
+        }),
+        (Ask::Profile(name), None) => refuse(format!("there is no profile {name}")),
+        (Ask::Profile(name), Some(shelf)) => {
+            let spec = &shelf.profile.spec;
+            if !spec.menu {
+                refuse(format!("profile {name} is not offered to unknown machines"))
+            } else if spec.destructive {
+                refuse(format!("profile {name} can erase a disk and needs an assignment"))
+            } else if spec.config_template.is_some() {
+                refuse(format!("profile {name} needs a config, which only an assigned machine gets"))
+            } else {
+                Ok(Answer {
+                    outcome: Outcome::BootUnassigned(shelf.clone()),
+                    event: EventKind::Boot,
+                    reason: format!("profile {name} was chosen in the menu"),
+                    next_step: String::new(),
+                })
+            }
+        }
+    }
+}
+
+fn pinned_identity(case: &Case) -> Verdict {
+    let known = case.known()?;
+    let spec = &known.assignment.spec;
+    let record = case.record(known);
+    let open = record.state.is_open();
+    let uuid = spec.uuid.or(record.bound_uuid.filter(|_| open));
+    let serial = spec.serial.clone().or(record.bound_serial.filter(|_| open));
+    let differs = match (uuid, case.claims.uuid) {
+        (Some(pinned), Some(sent)) if !pinned.same_machine(&sent) => Some("UUID"),
+        _ => match (serial, &case.claims.serial) {
+            (Some(pinned), Some(sent)) if pinned != *sent => Some("serial number"),
+            _ => None,
+        },
+    };
+    let Some(what) = differs else {
+        return Err("UUID and serial number agree with what is known".into());
+    };
+    local(
+        known,
+        EventKind::IdentityConflict,
+        format!("its MAC address belongs to {}, but its {what} is another machine's", spec.node_name),
+        "if its board was changed, arm it again (and correct a pinned UUID or serial); else find out who uses its MAC address".into(),
+    )
+}
+
+fn quarantined(case: &Case) -> Verdict {
+    let known = case.known()?;
+    if !known.assignment.spec.quarantined {
+        return Err("it is not quarantined".into());
+    }
+    local(
+        known,
+        EventKind::Local,
+        "it is quarantined".into(),
+        "look at its events, then set quarantined: false".into(),
+    )
+}
+
+fn other_profile(case: &Case) -> Verdict {
+    let known = case.known()?;
+    let own = &known.shelf.profile.spec.name;
+    let Ask::Profile(name) = case.ask else {
+        return Err("it asks for whatever it should boot".into());
+    };
+    if name == own {
+        return Err("it asks for its own profile".into());
+    }
+    match &case.view.asked {
+        // What the menu offers to strangers is safe for this machine too; its window stays as it is.
+        Some(shelf) if shelf.profile.spec.menu && !shelf.profile.spec.destructive && shelf.profile.spec.config_template.is_none() => {
+            Ok(Answer {
+                outcome: Outcome::BootUnassigned(shelf.clone()),
+                event: EventKind::Boot,
+                reason: format!("profile {name} is offered to every machine"),
+                next_step: String::new(),
+            })
+        }
+        _ => local(
+            known,
+            EventKind::Local,
+            format!("it asked for profile {name} but is assigned {own}"),
+            format!("assign it to {name}, or let it ask /boot/menu.ipxe"),
+        ),
+    }
+}
+
+fn policy_local(case: &Case) -> Verdict {
+    let known = case.known()?;
+    if known.assignment.spec.boot_policy != BootPolicy::Local {
+        return Err("its boot_policy is not local".into());
+    }
+    local(known, EventKind::Local, "its boot_policy is local".into(), String::new())
+}
+
+fn protected(case: &Case) -> Verdict {
+    let known = case.known()?;
+    let record = case.record(known);
+    if !known.assignment.spec.protected || !record.state.is_open() {
+        return Err("it is not protected with an open window".into());
+    }
+    // Protecting closes the window; this rule holds should a record say otherwise.
+    local(known, EventKind::Local, "it is protected".into(), "lift the protection to install it".into())
+}
+
+fn outside_provisioning(case: &Case) -> Verdict {
+    let known = case.known()?;
+    if site::contains(&case.site.provisioning, case.peer) {
+        return Err(format!("{} is inside the provisioning networks", case.peer.to_canonical()));
+    }
+    let wants = known.assignment.spec.boot_policy == BootPolicy::Always || case.record(known).state.is_open();
+    if !wants {
+        return Err("it has no open window".into());
+    }
+    local(
+        known,
+        EventKind::ConfigRefused,
+        format!("{} is outside the provisioning networks", case.peer.to_canonical()),
+        "let it boot from a provisioning network, or widen access.provisioning".into(),
+    )
+}
+
+fn policy_always(case: &Case) -> Verdict {
+    let known = case.known()?;
+    if known.assignment.spec.boot_policy != BootPolicy::Always {
+        return Err("its boot_policy is not always".into());
+    }
+    let profile = &known.shelf.profile.spec;
+    if profile.destructive {
+        return local(
+            known,
+            EventKind::ReinstallSuppressed,
+            format!("boot_policy always is not honored: profile {} can erase a disk", profile.name),
+            "set boot_policy to once and arm the machine".into(),
+        );
+    }
+    // Every request opens its own window.
+    let mut record = known.assignment.boot.clone();
+    record.window_ends = Some(case.now + case.site.boot_window);
+    let after = record.started(case.claims.uuid, case.claims.serial.clone(), case.site, case.now);
+    Ok(Answer {
+        outcome: Outcome::Boot { known: known.clone(), after },
+        event: EventKind::Boot,
+        reason: format!("boot_policy always: profile {}", profile.name),
+        next_step: String::new(),
+    })
+}
+
+fn turned_destructive(case: &Case) -> Verdict {
+    let known = case.known()?;
+    let record = case.record(known);
+    let profile = &known.shelf.profile.spec;
+    if !record.state.is_open() || !profile.destructive || record.armed_destructive {
+        return Err("its profile is as harmless, or as destructive, as when it was armed".into());
+    }
+    local(
+        known,
+        EventKind::ReinstallSuppressed,
+        format!("profile {} became destructive after this machine was armed", profile.name),
+        format!("read the profile again, then: moxxie assignment arm {}", known.assignment.spec.mac_address),
+    )
+}
+
+fn armed(case: &Case) -> Verdict {
+    let known = case.known()?;
+    let record = case.record(known);
+    let profile = &known.shelf.profile.spec.name;
+    match record.state {
+        BootState::Armed => case.start(known, format!("armed: profile {profile}")),
+        BootState::Booting if record.attempts_left > 0 => {
+            case.start(known, format!("its boot of profile {profile} has not fetched a config yet"))
+        }
+        state => Err(format!("its state is {}", state.as_str())),
+    }
+}
+
+fn delivered_again(case: &Case) -> Verdict {
+    let known = case.known()?;
+    let record = case.record(known);
+    if record.state != BootState::Delivered {
+        return Err(format!("its state is {}", record.state.as_str()));
+    }
+    let profile = &known.shelf.profile.spec;
+    let arm = format!("moxxie assignment arm {}", known.assignment.spec.mac_address);
+    if profile.destructive || record.armed_destructive {
+        return local(
+            known,
+            EventKind::ReinstallSuppressed,
+            format!("it received its config already; profile {} would erase its disk again", profile.name),
+            format!("to install it again: {arm}"),
+        );
+    }
+    let in_window = record.window_ends.is_some_and(|end| case.now < end);
+    if !in_window || record.attempts_left <= 0 {
+        return local(
+            known,
+            EventKind::Local,
+            "its window is used up".into(),
+            format!("to boot the profile again: {arm}"),
+        );
+    }
+    case.start(known, format!("profile {} is safe to boot again within its window", profile.name))
+}
+
+fn no_open_window(case: &Case) -> Verdict {
+    let known = case.known()?;
+    let spec = &known.assignment.spec;
+    let was = known.assignment.boot.state;
+    let record = case.record(known);
+    let arm = format!("to install it: moxxie assignment arm {}", spec.mac_address);
+    let reason = match record.state {
+        BootState::Installed => "it is installed".into(),
+        BootState::Failed => "its last install failed".into(),
+        _ if was.is_open() => "its window has expired".into(),
+        _ => "it is not armed".into(),
+    };
+    let event = if was.is_open() && record.state == BootState::Local {
+        EventKind::WindowExpired
+    } else {
+        EventKind::Local
+    };
+    local(known, event, reason, arm)
+}

@@ -4,4 +4,5 @@ pub mod claims;
 pub mod decide;
 pub mod event;
 pub mod plan;
+pub mod session;
 pub mod state;
