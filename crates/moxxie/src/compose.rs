@@ -8,7 +8,7 @@ use moxxie_core::boot::decide::Shelf;
 use moxxie_core::boot::plan::{BootPlan, Image};
 use moxxie_core::ipxe::Word;
 use moxxie_core::params;
-use moxxie_core::platform::{self, Platform};
+use moxxie_core::platform::{self, ConfigBody, Platform};
 use moxxie_core::profile::{ProfileSpec, Source};
 use moxxie_core::render::{self, MachineValues, ProfileValues, RenderContext, ServiceValues};
 use moxxie_core::site::Site;
@@ -162,8 +162,26 @@ pub fn config(
     resource: &str,
 ) -> Result<Option<(String, &'static str)>, ComposeError> {
     let Some(template) = &spec.config_template else { return Ok(None) };
-    let Some(file) = platform(spec)?.config_files().iter().find(|f| f.name == resource) else {
+    let Some(file) = platform(spec)?.config_files().iter().find(|f| f.path == resource) else {
         return Ok(None);
     };
-    Ok(Some((render::render(template, context, render::CONFIG_TEMPLATE)?, file.content_type)))
+    let source = match file.body {
+        ConfigBody::Template => template.as_str(),
+        ConfigBody::BuiltIn(source) => source,
+    };
+    Ok(Some((render::render(source, context, render::CONFIG_TEMPLATE)?, file.content_type)))
+}
+
+/// What the values of one machine make a config do that its template alone does not show: reasons
+/// to take it for destructive, beyond those that the profile was judged by.
+pub fn hidden_danger(spec: &ProfileSpec, rendered: &str) -> Option<&'static str> {
+    if spec.destructive {
+        return None;
+    }
+    let judged =
+        platform::destructive_reasons(&spec.profile_type, &spec.boot_params, spec.config_template.as_deref());
+    platform::destructive_reasons(&spec.profile_type, "", Some(rendered))
+        .into_iter()
+        .find(|reason| judged.iter().all(|j| j.code != reason.code))
+        .map(|reason| reason.text)
 }

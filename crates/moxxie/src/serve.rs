@@ -7,7 +7,8 @@ use crate::{firstrun, http, server, telemetry};
 use anyhow::{Context, Result};
 use moxxie_core::time::Span;
 use moxxie_core::token::api_token_hash;
-use moxxie_store::{LocalAssets, Store, StoreError};
+use moxxie_store::blobs::LocalAssets;
+use moxxie_store::{Store, StoreError};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -47,7 +48,7 @@ pub async fn run(given: Overrides, secrets: Secrets) -> Result<ExitCode> {
     // A schema of a newer version must not be touched, and is worth an exit code of its own.
     let first_try = store.migrate().await;
     if let Err(error @ StoreError::NewerSchema { .. }) = &first_try {
-        crate::cli::out::error(&error.to_string());
+        crate::cli::out::note(&error.to_string());
         return Ok(ExitCode::from(NEWER_SCHEMA));
     }
     if store.is_sqlite() {
@@ -80,9 +81,9 @@ pub async fn run(given: Overrides, secrets: Secrets) -> Result<ExitCode> {
     tokio::spawn(housekeeping(app.clone()));
     tokio::spawn(server::signals(app.clone(), stop));
 
-    crate::cli::out::line(&format!("moxxie listening on http://{address}"));
+    let _ = crate::cli::out::line(&format!("moxxie listening on http://{address}"));
     if new_token {
-        crate::cli::out::line(&format!(
+        let _ = crate::cli::out::line(&format!(
             "admin token (shown once; kept in {}): {admin_token}",
             app.config.data_dir.join("admin-token").display()
         ));
@@ -107,7 +108,7 @@ async fn migrate_later(app: Arc<App>, store: Arc<Store>) {
                 return;
             }
             Err(error @ StoreError::NewerSchema { .. }) => {
-                crate::cli::out::error(&error.to_string());
+                crate::cli::out::note(&error.to_string());
                 std::process::exit(NEWER_SCHEMA.into());
             }
             Err(error) => {

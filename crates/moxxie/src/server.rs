@@ -36,7 +36,7 @@ pub async fn serve(
     loop {
         let accepted = tokio::select! {
             accepted = accept(&listener, &slots) => accepted,
-            _ = stop.wait_for(|stopped| *stopped) => break,
+            () = stopped(&mut stop) => break,
         };
         let (stream, peer, slot) = accepted;
         let router = router.clone();
@@ -107,7 +107,7 @@ async fn connection(
     tokio::pin!(served);
     let result = tokio::select! {
         result = served.as_mut() => result,
-        _ = stop.wait_for(|stopped| *stopped) => {
+        () = stopped(&mut stop) => {
             served.as_mut().graceful_shutdown();
             served.await
         }
@@ -115,6 +115,11 @@ async fn connection(
     if let Err(error) = result {
         tracing::debug!(%error, %peer, "connection ended");
     }
+}
+
+/// Ends once the listener is told to stop; the guard on the value is not held on to.
+async fn stopped(stop: &mut watch::Receiver<bool>) {
+    let _ = stop.wait_for(|stopped| *stopped).await.map(|_| ());
 }
 
 /// Waits for SIGTERM or SIGINT, then stops the listener after the grace time. A second signal

@@ -90,7 +90,7 @@ enum Stop {
     Refused(Refusal),
     NoSuchFile,
     Broken(compose::ComposeError),
-    TooDestructive(String),
+    TooDestructive(&'static str),
 }
 
 async fn deliver(fetch: Fetch, token: Option<&str>) -> Result<Response, BootError> {
@@ -132,7 +132,8 @@ async fn deliver(fetch: Fetch, token: Option<&str>) -> Result<Response, BootErro
         let (text, kind) = render(&app, known, &links, &resource, Some(Tokens { config: &own, report: &report }))
             .map_err(Stop::Broken)?
             .ok_or(Stop::NoSuchFile)?;
-        if let Some(reason) = hidden_danger(known, &text) {
+        // A value can make a harmless template erase a disk: what is about to be sent is read again.
+        if let Some(reason) = compose::hidden_danger(&known.shelf.profile.spec, &text) {
             return Err(Stop::TooDestructive(reason));
         }
         let digest = Digest(Sha256::digest(text.as_bytes()).into());
@@ -188,15 +189,6 @@ fn render(
     let machine = For { spec, assignment: Some(&known.assignment), claims: &BootClaims::default(), peer: None };
     let context = compose::context(machine, &app.config.site, links, tokens);
     compose::config(spec, &context, resource)
-}
-
-/// A value can make a harmless template erase a disk. The lint reads what is about to be sent.
-fn hidden_danger(known: &Known, text: &str) -> Option<String> {
-    let spec = &known.shelf.profile.spec;
-    if spec.destructive || spec.destructive_lowered {
-        return None;
-    }
-    moxxie_core::platform::destructive_reasons(&spec.profile_type, "", Some(text)).first().map(|r| r.text.clone())
 }
 
 /// What an admin sees: the real thing, without using anything up.

@@ -100,8 +100,8 @@ fn prepare(app: &App, request: &Request<'_>, known: &Known) -> Result<Prepared, 
     let context = compose::context(machine, &app.config.site, &request.links, Some(tokens));
     let mut configs = BTreeMap::new();
     for file in compose::platform(spec)?.config_files() {
-        if let Some((text, _)) = compose::config(spec, &context, file.name)? {
-            configs.insert(file.name.to_owned(), mask_text(&text));
+        if let Some((text, _)) = compose::config(spec, &context, file.path)? {
+            configs.insert(file.path.to_owned(), mask_text(&text));
         }
     }
     let plan = compose::plan(&known.shelf, &context, &request.links, Some(MASK))?;

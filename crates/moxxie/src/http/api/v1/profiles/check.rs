@@ -6,7 +6,7 @@ use crate::http::links::Links;
 use moxxie_core::assignment::{Assignment, BootPolicy};
 use moxxie_core::boot::claims::BootClaims;
 use moxxie_core::params;
-use moxxie_core::platform;
+use moxxie_core::platform::{self, Severity};
 use moxxie_core::profile::ProfileSpec;
 use moxxie_core::render::{self, RenderContext};
 use moxxie_core::site::Site;
@@ -18,7 +18,12 @@ pub fn profile(spec: &ProfileSpec, assigned: &[Assignment], site: &Site) -> ApiR
         return Err(ApiError::field("/profile_type", format!("unknown; known are {}", known.join(", "))));
     };
     let mut errors: Vec<FieldError> =
-        platform.check(spec).into_iter().map(|p| FieldError::new(p.pointer, p.message)).collect();
+        platform
+            .check(spec)
+            .into_iter()
+            .filter(|p| p.severity == Severity::Error)
+            .map(|p| FieldError::new(p.pointer, p.message))
+            .collect();
     if let Err(e) = params::check(&spec.params) {
         errors.push(FieldError::new(format!("/params{}", e.pointer()), e));
     }
@@ -75,17 +80,17 @@ fn machine_errors(spec: &ProfileSpec, assignment: &Assignment, context: &RenderC
     }
     let Ok(platform) = compose::platform(spec) else { return };
     for file in platform.config_files() {
-        match compose::config(spec, context, file.name) {
+        match compose::config(spec, context, file.path) {
             Err(e) => errors.push(FieldError::new("/config_template", format!("for {node}: {e}"))),
-            Ok(Some((text, _))) if !spec.destructive && !spec.destructive_lowered => {
-                for reason in platform::destructive_reasons(&spec.profile_type, "", Some(&text)) {
+            Ok(None) => {}
+            Ok(Some((text, _))) => {
+                if let Some(reason) = compose::hidden_danger(spec, &text) {
                     errors.push(FieldError::new(
                         "/destructive",
-                        format!("for {node} the values make this config destructive ({}): set `destructive: true` on profile {}", reason.text, spec.name),
+                        format!("for {node} the values make this config destructive ({reason}): set `destructive: true` on profile {}", spec.name),
                     ));
                 }
             }
-            Ok(_) => {}
         }
     }
 }

@@ -108,7 +108,7 @@ pub fn view(profile: &Profile, role: Role) -> ProfileView {
         },
         params: if admin { spec.params.clone() } else { mask_params(&spec.params) },
         destructive: spec.destructive,
-        destructive_reasons: reasons(spec).into_iter().map(|r| r.text).collect(),
+        destructive_reasons: reasons(spec).into_iter().map(|r| r.text.to_owned()).collect(),
         menu: spec.menu,
         local_boot: spec.local_boot,
         revision: profile.revision,
@@ -181,7 +181,7 @@ fn judge(spec: &mut ProfileSpec, said: Option<bool>, old: Option<&Profile>) -> A
         (Some(false), None) => true,
         // Sent along unread: the profile was harmless when this body was made of it.
         (Some(false), Some(_)) if !new.is_empty() => {
-            let why: Vec<&str> = new.iter().map(|r| r.text.as_str()).collect();
+            let why: Vec<&str> = new.iter().map(|r| r.text).collect();
             return Err(ApiError::field(
                 "/destructive",
                 format!(

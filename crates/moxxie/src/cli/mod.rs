@@ -1,0 +1,2 @@
+//! cli stub
+pub mod out;
