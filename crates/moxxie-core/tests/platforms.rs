@@ -196,10 +196,10 @@ fn debian_fetches_over_http_and_is_named() {
 fn too_long_is_refused_also_with_the_defaults() {
     let mut spec = find("talos").unwrap().sample();
     let values = context(&spec, "amd64");
-    spec.boot_params = "x".repeat(4000);
+    spec.boot_params = "xyz ".repeat(1000);
     assert!(args(&spec, &values).unwrap_err().contains("at most 4096"));
-    let long = render::split_args(&"x".repeat(2048)).unwrap();
+    let long = render::split_args(&"xyz ".repeat(513)).unwrap();
     assert_eq!(arg_warnings(find("custom").unwrap(), &long).len(), 1);
-    let short = render::split_args(&"x".repeat(2047)).unwrap();
+    let short = render::split_args(&"xyz ".repeat(512)).unwrap();
     assert!(arg_warnings(find("custom").unwrap(), &short).is_empty());
 }

@@ -76,6 +76,8 @@ fn reason(text: &str) -> &'static str {
         "iPXE would read it as a comment"
     } else if text.ends_with('\\') {
         "iPXE would join it with the next line"
+    } else if text.len() > crate::ipxe::word::MAX_WORD {
+        "it is too long for one argument"
     } else {
         "the boot script cannot carry it"
     }
@@ -102,8 +104,9 @@ mod tests {
 
     #[test]
     fn length_is_bounded() {
-        assert_eq!(check_total(&split_args(&"x".repeat(4096)).unwrap()), Ok(4096));
-        assert_eq!(split_args(&"x".repeat(4097)), Err(ArgsError::TooLong(4097)));
+        assert_eq!(check_total(&split_args(&"xyz ".repeat(1024)).unwrap()), Ok(4095));
+        let one = split_args(&"x".repeat(4097)).unwrap_err().to_string();
+        assert!(one.contains("too long"), "{one}");
         assert_eq!(split_args(&"xyz ".repeat(1025)), Err(ArgsError::TooLong(4099)));
     }
 
@@ -118,6 +121,11 @@ mod tests {
             "kernel argument 2 (talos.config) cannot stand in a boot script: \
              iPXE would expand '${'; write %24%7B where a URL needs it"
         );
+        for text in ["a=hunter2${b}", "||", ";", "#hunter2", "a=hunter2\\", "a=hunter2\u{e4}", "a=\u{1b}hunter2"] {
+            let error = split_args(&format!("ok {text}")).unwrap_err();
+            assert!(matches!(error, ArgsError::Word { position: 2, .. }));
+            assert!(!error.to_string().contains("hunter2"), "{error}");
+        }
         for text in ["hunter2\u{e4}", "#hunter2", "hunter2\\", "hun ter2=x${", "${hunter2=x"] {
             assert!(!shown(text).contains("ter2"), "{}", shown(text));
         }
