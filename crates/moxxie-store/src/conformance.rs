@@ -1,5 +1,7 @@
 //! One story that every database tells alike, and what each has to stand beside it.
 
+use crate::db::args;
+use crate::testing::{Stop, TestPostgres};
 use crate::*;
 use moxxie_core::asset::Asset;
 use moxxie_core::assignment::BootPolicy;
@@ -14,6 +16,7 @@ use moxxie_core::site::Site;
 use moxxie_core::time::Span;
 use moxxie_core::token::SessionId;
 use serde_json::json;
+use sqlx::AssertSqlSafe;
 
 /// A step that always goes well.
 pub(crate) type Fine = std::convert::Infallible;
@@ -153,6 +156,7 @@ pub(crate) async fn story(store: &Store) {
     logs(store).await;
     tokens(store).await;
     applying(store).await;
+    newer_schema(store).await;
 }
 
 async fn profiles(store: &Store) {
@@ -590,6 +594,209 @@ async fn applying(store: &Store) {
     store.apply(&[], &by(10)).await.unwrap();
 }
 
+
+async fn newer_schema(store: &Store) {
+    let add = "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time) \
+               SELECT 9999, 'from the future', success, checksum, 0 FROM _sqlx_migrations WHERE version = 1";
+    let before = schema(store).await;
+    let mut tx = store.write().await.unwrap();
+    tx.execute(add, args![]).await.unwrap();
+    tx.commit().await.unwrap();
+    let error = store.migrate().await.unwrap_err();
+    assert!(matches!(error, StoreError::NewerSchema { found: 9999, known: 1 }), "{error}");
+    assert_eq!(schema(store).await, before);
+    let mut tx = store.write().await.unwrap();
+    tx.execute("DELETE FROM _sqlx_migrations WHERE version = 9999", args![]).await.unwrap();
+    tx.commit().await.unwrap();
+    store.migrate().await.unwrap();
+}
+
+/// Names of tables and columns, in order, without the migrations' own table.
+pub(crate) async fn schema(store: &Store) -> Vec<(String, String)> {
+    let sql = if store.is_sqlite() {
+        "SELECT m.name AS t, c.name AS c FROM sqlite_master m, pragma_table_info(m.name) c \
+         WHERE m.type = 'table' AND m.name NOT LIKE 'sqlite!_%' ESCAPE '!' AND m.name <> '_sqlx_migrations' \
+         ORDER BY m.name, c.cid"
+    } else {
+        "SELECT CAST(table_name AS TEXT) COLLATE \"C\" AS t, CAST(column_name AS TEXT) AS c \
+         FROM information_schema.columns \
+         WHERE table_schema = 'public' AND table_name <> '_sqlx_migrations' ORDER BY t, ordinal_position"
+    };
+    let rows = store.read().await.unwrap().rows(sql, args![]).await.unwrap();
+    rows.iter().map(|row| (row.text("t").unwrap(), row.text("c").unwrap())).collect()
+}
+
+/// What happens at the same time.
+async fn races(store: &Arc<Store>) {
+    let site = Arc::new(Site::default());
+    let t = Timestamp(1_000_000);
+    store.create_profile("p1", &profile("safe", false), &by(1)).await.unwrap();
+    store.create_profile("p2", &profile("wipe", true), &by(1)).await.unwrap();
+
+    // One token, 64 at once: one first, as many repeats as are allowed.
+    store.create_assignment("a1", &machine(1, "p2"), &armed(true, &site, t), &by(1)).await.unwrap();
+    start(store, 1, 1, &site, t).await;
+    let outcomes = together((0..64).map(|_| (1, 1)), store, &site, t).await;
+    let count = |outcomes: &[Redeemed], what| outcomes.iter().filter(|o| **o == what).count();
+    assert_eq!(count(&outcomes, Redeemed::First), 1);
+    assert_eq!(count(&outcomes, Redeemed::Repeat), usize::try_from(site.repeat_uses).unwrap());
+    assert_eq!(outcomes.len(), 64);
+
+    // Several tokens of one arm of a machine that would be erased: one is delivered.
+    for round in 0..20_u8 {
+        arm(store, 1, true, &site, t).await;
+        let sessions: Vec<u8> = (0..3).map(|i| 2 + round * 3 + i).collect();
+        for session in &sessions {
+            start(store, 1, *session, &site, t).await;
+        }
+        let outcomes = together(sessions.iter().map(|s| (1, *s)), store, &site, t).await;
+        assert_eq!(count(&outcomes, Redeemed::First), 1, "{outcomes:?}");
+        assert_eq!(count(&outcomes, Redeemed::Refused), 2, "{outcomes:?}");
+    }
+
+    // Fifty writers of different things, and nobody hears of locks. One MAC goes to one of them.
+    let tasks: Vec<_> = (100..150)
+        .map(|n: u16| {
+            let store = store.clone();
+            tokio::spawn(async move {
+                let spec = AssignmentSpec { extra_macs: vec![mac(9)], ..machine(n, "p1") };
+                let made = store.create_assignment(&format!("x{n}"), &spec, &BootRecord::default(), &by(2)).await;
+                if let Err(StoreError::Conflict(_)) = made {
+                    let spec = machine(n, "p1");
+                    store.create_assignment(&format!("x{n}"), &spec, &BootRecord::default(), &by(2)).await?;
+                    return Ok(false);
+                }
+                store.record_events(&[event(n, EventKind::Local, Timestamp(1))]).await?;
+                made.map(|_| true)
+            })
+        })
+        .collect();
+    let mut got_it = 0;
+    for task in tasks {
+        got_it += usize::from(task.await.unwrap().unwrap());
+    }
+    assert_eq!(got_it, 1);
+    assert_eq!(store.assignments(&AssignmentFilter::default(), None, 500).await.unwrap().len(), 51);
+
+    // Whoever follows the version sees every change, whoever made it and in whatever order.
+    let since = store.version().await.unwrap();
+    let writers: Vec<_> = (100..110)
+        .map(|n: u16| {
+            let (store, site) = (store.clone(), site.clone());
+            tokio::spawn(async move {
+                for _ in 0..5 {
+                    arm(&store, n, false, &site, t).await;
+                }
+            })
+        })
+        .collect();
+    let mut seen = std::collections::HashMap::new();
+    let mut version = since;
+    while seen.len() < 10 || seen.values().any(|generation| *generation < 5) {
+        let loaded = store.load(Some(version)).await.unwrap();
+        version = loaded.version;
+        seen.extend(loaded.assignments.into_iter().map(|a| (a.id, a.boot.generation)));
+        tokio::time::sleep(std::time::Duration::from_millis(1)).await;
+        if writers.iter().all(|w| w.is_finished()) {
+            let loaded = store.load(Some(version)).await.unwrap();
+            seen.extend(loaded.assignments.into_iter().map(|a| (a.id, a.boot.generation)));
+            assert!(seen.len() == 10 && seen.values().all(|generation| *generation == 5), "{seen:?}");
+        }
+    }
+    // A request that is given up midway leaves neither a lock nor a half change behind.
+    for i in 0..40_u64 {
+        let change = arm(store, 100, false, &site, t);
+        tokio::time::timeout(std::time::Duration::from_micros(50 * i), change).await.ok();
+    }
+    arm(store, 100, false, &site, t).await;
+    let known = store.assignment(mac(100)).await.unwrap().unwrap().assignment;
+    assert_eq!(known.boot.generation + 1, known.revision);
+}
+
+async fn together(
+    what: impl Iterator<Item = (u16, u8)>,
+    store: &Arc<Store>,
+    site: &Arc<Site>,
+    now: Timestamp,
+) -> Vec<Redeemed> {
+    let tasks: Vec<_> = what
+        .map(|(n, session)| {
+            let (store, site) = (store.clone(), site.clone());
+            tokio::spawn(async move { fetch(&store, n, session, 1, &site, now).await.unwrap() })
+        })
+        .collect();
+    let mut outcomes = Vec::new();
+    for task in tasks {
+        outcomes.push(task.await.unwrap());
+    }
+    outcomes
+}
+
+/// What `from` holds moves to `to`, whatever `to` held before.
+async fn moves(from: &Store, to: &Store) {
+    let site = Site::default();
+    let t = Timestamp(1_000_000);
+    for store in [from, to] {
+        store.migrate().await.unwrap();
+    }
+    from.create_profile("p1", &profile("safe", false), &by(1)).await.unwrap();
+    let asset = Asset { file: "vmlinuz".parse().unwrap(), sha256: Digest([1; 32]), size: 5, created_at: t };
+    from.put_asset("p1", &asset, &by(1)).await.unwrap();
+    for n in 1..=3 {
+        let spec = AssignmentSpec { extra_macs: vec![mac(n + 10)], ..machine(n, "p1") };
+        from.create_assignment(&format!("a{n}"), &spec, &armed(false, &site, t), &by(1)).await.unwrap();
+    }
+    start(from, 2, 2, &site, t).await;
+    start(from, 3, 3, &site, t).await;
+    let done = |_: &Session, known: &Known| {
+        Ok::<_, Fine>((event(3, EventKind::Installed, t), Some(known.assignment.boot.reported(true, t))))
+    };
+    from.report(SessionId([3; 16]), t, done).await.unwrap();
+    let token = ApiToken {
+        id: "t1".into(),
+        name: "ci".into(),
+        role: Role::Viewer,
+        hash: "00".into(),
+        created_at: t,
+        expires_at: None,
+        last_used_at: None,
+    };
+    from.create_token(&token, &by(1)).await.unwrap();
+    // The target has the same machine, further on, with a token out.
+    to.create_profile("other", &profile("other", false), &by(1)).await.unwrap();
+    to.create_assignment("a1", &machine(7, "other"), &armed(false, &site, t), &by(1)).await.unwrap();
+    for _ in 0..5 {
+        arm(to, 7, false, &site, t).await;
+    }
+    start(to, 7, 7, &site, t).await;
+
+    let backup = from.backup().await.unwrap();
+    assert_eq!((backup.shelves.len(), backup.assignments.len(), backup.audit.len()), (1, 3, 6));
+    let version = to.version().await.unwrap();
+    to.restore(&backup, &by(9)).await.unwrap();
+    let loaded = to.load(Some(version)).await.unwrap();
+    assert_eq!(loaded.shelves.len(), 1, "everything is loaded again");
+    let again = to.backup().await.unwrap();
+    assert_eq!(again.shelves, backup.shelves);
+    assert_eq!(again.tokens, backup.tokens);
+    let log = |backup: &Backup| -> Vec<AuditRecord> {
+        backup.audit.iter().map(|r| AuditRecord { seq: 0, ..r.clone() }).collect()
+    };
+    assert_eq!(log(&again)[..6], log(&backup));
+    assert_eq!(again.audit[6].action, "restore");
+    for (new, old) in again.assignments.iter().zip(&backup.assignments) {
+        assert_eq!(new.spec, old.spec);
+        assert!(new.boot.generation > old.boot.generation);
+        let state = if new.id == "a3" { BootState::Installed } else { BootState::Local };
+        assert_eq!((new.boot.state, new.boot.attempts_left), (state, 0));
+    }
+    let first = &again.assignments[0];
+    assert_eq!((first.boot.generation, first.revision), (7, 7), "past what the target had");
+    for session in [2, 7] {
+        assert_eq!(fetch(to, 2, session, 1, &site, t).await, None, "sessions are gone");
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -611,6 +818,8 @@ mod tests {
         let by: &'static By = Box::leak(Box::new(by(0)));
         spawned(store.change_assignment::<Local>(mac(1), None, "x", by, |_| Err(Local::default())));
         spawned(store.apply(&[], by));
+        spawned(store.migrate());
+        spawned(store.backup());
         spawned(store.load(None));
         spawned(store.settle(site, Timestamp(0)));
     }
@@ -624,5 +833,145 @@ mod tests {
     #[tokio::test]
     async fn sqlite_in_memory_tells_the_story() {
         story(&Store::open("sqlite::memory:").await.unwrap()).await;
+    }
+
+    async fn migrated(url: &str) -> Arc<Store> {
+        let store = Store::open(url).await.unwrap();
+        store.migrate().await.unwrap();
+        Arc::new(store)
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn sqlite_keeps_its_word_when_things_happen_at_once() {
+        let dir = tempfile::tempdir().unwrap();
+        races(&migrated(&format!("sqlite://{}/moxxie.db", dir.path().display())).await).await;
+    }
+
+    #[tokio::test]
+    async fn sqlite_files_are_private_and_errors_name_the_place() {
+        use std::os::unix::fs::PermissionsExt;
+        let dir = tempfile::tempdir().unwrap();
+        let store = file(&dir).await;
+        store.migrate().await.unwrap();
+        store.create_profile("p1", &profile("safe", false), &by(1)).await.unwrap();
+        for entry in std::fs::read_dir(dir.path().join("sub")).unwrap() {
+            let entry = entry.unwrap();
+            let mode = entry.metadata().unwrap().permissions().mode() & 0o777;
+            assert_eq!(mode, 0o600, "{:?}", entry.path());
+        }
+        store.close().await;
+        assert!(matches!(store.version().await, Err(StoreError::Unavailable(_))));
+        std::fs::write(dir.path().join("file"), b"").unwrap();
+        let error = Store::open(&format!("sqlite://{}/file/x.db", dir.path().display())).await.err().unwrap();
+        assert!(error.to_string().contains("file/x.db"), "{error}");
+        std::fs::write(dir.path().join("junk.db"), [b'x'; 5000]).unwrap();
+        let junk = Store::open(&format!("sqlite://{}/junk.db", dir.path().display())).await.unwrap();
+        assert!(matches!(junk.migrate().await, Err(StoreError::Unavailable(_))));
+    }
+
+    #[tokio::test]
+    async fn urls_that_cannot_be_used_do_not_show_their_password() {
+        for url in ["mysql://u:hunter2@h/d", "hunter2", "postgres://u:hunter2@h:port/d", "postgres://u:hunter2@[::/d"] {
+            let error = Store::open(url).await.err().unwrap();
+            assert!(matches!(error, StoreError::Unavailable(_)) && !error.to_string().contains("hunter2@"), "{error}");
+        }
+        let down = Store::open("postgres://u:hunter2@127.0.0.1:1/d").await.unwrap();
+        let error = down.version().await.unwrap_err();
+        assert!(matches!(&error, StoreError::Unavailable(text) if !text.contains("hunter2")), "{error}");
+        let error = down.migrate().await.unwrap_err();
+        assert!(matches!(&error, StoreError::Unavailable(text) if !text.contains("hunter2")), "{error}");
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn postgres_tells_the_same() {
+        let Some(server) = TestPostgres::start().await else { return };
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(&server.database().await).await.unwrap();
+        story(&store).await;
+
+        let lite = migrated(&format!("sqlite://{}/moxxie.db", dir.path().display())).await;
+        assert_eq!(schema(&store).await, schema(&lite).await);
+        assert!(schema(&lite).await.len() > 100);
+
+        races(&migrated(&server.database().await).await).await;
+
+        let fresh = async || Store::open(&server.database().await).await.unwrap();
+        moves(&lite, &fresh().await).await;
+        let dir = tempfile::tempdir().unwrap();
+        moves(&fresh().await, &file(&dir).await).await;
+
+        // Six replicas start at once on an empty database.
+        let url = server.database().await;
+        let starts: Vec<_> = (0..6).map(|_| tokio::spawn({ let url = url.clone(); async move { migrated(&url).await } })).collect();
+        for start in starts {
+            start.await.unwrap();
+        }
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn an_outage_of_postgres_is_an_outage_and_ends() {
+        let Some(mut server) = TestPostgres::start().await else { return };
+        let url = server.database().await;
+        server.stop(Stop::Fast);
+        // Down at start: the store opens, and says why it cannot answer.
+        let store = Store::open(&url).await.unwrap();
+        assert!(matches!(store.migrate().await, Err(StoreError::Unavailable(_))));
+        assert!(matches!(store.ping().await, Err(StoreError::Unavailable(_))));
+        server.start_again().await;
+        assert!(matches!(store.ping().await, Err(StoreError::Unavailable(_))), "no schema yet");
+        store.migrate().await.unwrap();
+        let now = store.ping().await.unwrap().unwrap();
+        assert!(now > Timestamp(1_600_000_000_000));
+        store.create_profile("p1", &profile("safe", false), &by(1)).await.unwrap();
+        // What was acknowledged survives a crash; the pool finds its way back by itself.
+        for n in 0..3_u16 {
+            store.create_assignment(&format!("a{n}"), &machine(n, "p1"), &BootRecord::default(), &by(1)).await.unwrap();
+            server.stop(if n == 1 { Stop::Fast } else { Stop::Crash });
+            let started = std::time::Instant::now();
+            let down = store.assignment(mac(n)).await;
+            assert!(matches!(down, Err(StoreError::Unavailable(_))), "{down:?}");
+            assert!(started.elapsed() < std::time::Duration::from_secs(5));
+            server.start_again().await;
+            assert!(store.assignment(mac(n)).await.unwrap().is_some());
+        }
+        // A server that takes no writes, as an old primary after a failover: the connection is
+        // not kept, and the next one finds the server that does.
+        let writable = async |yes: bool| {
+            let name = url.split('?').next().unwrap().rsplit('/').next().unwrap();
+            let value = if yes { "off" } else { "on" };
+            let mut tx = store.read().await.unwrap();
+            let sql = format!("ALTER DATABASE {name} SET default_transaction_read_only = {value}");
+            tx.execute("SET default_transaction_read_only = off", args![]).await.unwrap();
+            tx.execute(AssertSqlSafe(sql), args![]).await.unwrap();
+        };
+        writable(false).await;
+        let other = Store::open(&url).await.unwrap();
+        assert!(matches!(other.touch_token("t", Timestamp(1)).await, Err(StoreError::Unavailable(_))));
+        assert!(other.version().await.is_ok(), "reads go on");
+        writable(true).await;
+        for _ in 0..2 {
+            other.touch_token("t", Timestamp(1)).await.ok();
+        }
+        other.touch_token("t", Timestamp(1)).await.unwrap();
+        // A statement that waits too long for a lock is given up.
+        let mut tx = store.write().await.unwrap();
+        tx.execute("SELECT 1 FROM config_version FOR UPDATE", args![]).await.unwrap();
+        let blocked = store.create_profile("p2", &profile("other", false), &by(1)).await;
+        assert!(matches!(blocked, Err(StoreError::Unavailable(_))), "{blocked:?}");
+        drop(tx);
+        store.create_profile("p2", &profile("other", false), &by(1)).await.unwrap();
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn sqlite_backup_moves_and_processes_share_a_file() {
+        let (a, b) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        moves(&file(&a).await, &file(&b).await).await;
+        // The service and the command line on one new file at once.
+        let dir = tempfile::tempdir().unwrap();
+        let url = format!("sqlite://{}/moxxie.db", dir.path().display());
+        let starts: Vec<_> = (0..4).map(|_| tokio::spawn({ let url = url.clone(); async move { migrated(&url).await } })).collect();
+        for start in starts {
+            start.await.unwrap();
+        }
     }
 }

@@ -181,7 +181,7 @@ impl Store {
             Store::Postgres(pool) => Link::Postgres(pool.acquire().await?),
         };
         let mut tx = Tx { link: Some(link), open: false, broken: false };
-        tx.begin("BEGIN IMMEDIATE", "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE").await?;
+        tx.begin("BEGIN IMMEDIATE", "BEGIN ISOLATION LEVEL READ COMMITTED").await?;
         Ok(tx)
     }
 }

@@ -8,13 +8,19 @@ pub mod blobs;
 mod boot;
 #[cfg(test)]
 mod conformance;
+#[cfg(test)]
+mod crashes;
 mod db;
 mod error;
 mod events;
 mod machines;
+#[cfg(test)]
+mod model;
 mod open;
 mod profiles;
 mod snapshot;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;
 mod tokens;
 
 pub use error::{Result, StepError, StoreError};

@@ -42,6 +42,7 @@ impl Store {
     }
 
     /// Brings the schema up to date; safe with several replicas and when killed midway.
+    // `run` of sqlx is generic in a way that makes this future one that cannot be spawned.
     pub async fn migrate(&self) -> Result<()> {
         match self {
             Store::Sqlite { w, .. } => {
@@ -57,7 +58,7 @@ impl Store {
                     }
                 };
                 check_known(&SQLITE, applied)?;
-                SQLITE.run(&mut *tx).await.map_err(|e| migration(&SQLITE, e))?;
+                SQLITE.run_direct(None, &mut *tx, false).await.map_err(|e| migration(&SQLITE, e))?;
                 tx.commit().await?;
             }
             Store::Postgres(pool) => {
@@ -77,7 +78,7 @@ impl Store {
                     }
                 };
                 check_known(&POSTGRES, applied)?;
-                POSTGRES.run(&mut conn).await.map_err(|e| migration(&POSTGRES, e))?;
+                POSTGRES.run_direct(None, &mut conn, false).await.map_err(|e| migration(&POSTGRES, e))?;
                 conn.close().await?;
             }
         }
