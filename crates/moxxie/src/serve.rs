@@ -96,12 +96,20 @@ pub async fn run(given: Overrides, secrets: Secrets) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
+/// Migrates on a thread of its own: sqlx's migrator gives a future that cannot move between
+/// threads, which a spawned task must.
+async fn migrate(store: Arc<Store>) -> moxxie_store::Result<()> {
+    let runtime = tokio::runtime::Handle::current();
+    let done = tokio::task::spawn_blocking(move || runtime.block_on(store.migrate())).await;
+    done.unwrap_or_else(|_| Err(StoreError::Unavailable("the migration was cut off".into())))
+}
+
 /// Goes on trying until the database is there.
 async fn migrate_later(app: Arc<App>, store: Arc<Store>) {
     let mut pause = Duration::from_millis(500);
     loop {
         tokio::time::sleep(pause).await;
-        match store.migrate().await {
+        match migrate(store.clone()).await {
             Ok(()) => {
                 app.migrated.store(true, Ordering::SeqCst);
                 tracing::info!("the database is there");
