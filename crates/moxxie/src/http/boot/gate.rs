@@ -234,7 +234,7 @@ pub fn script_of(
     let who = who(request, view);
     match &decision.outcome {
         Outcome::Identify => {
-            let url = Word::url(request.links.script(request.asked()))
+            let url = Word::url(format!("{}?identified=1", request.links.script(request.asked())))
                 .map_err(|e| ComposeError::Word(e.to_string()))?;
             Ok(Some(ipxe::identify(&url)))
         }
@@ -245,7 +245,7 @@ pub fn script_of(
             };
             Ok(ipxe::local_disk(*how, &Text::new(why), &Text::new(who)))
         }
-        Outcome::Menu => menu(request, view, decision).map(Some),
+        Outcome::Menu(local) => menu(request, view, decision, *local).map(Some),
         Outcome::BootUnassigned(shelf) => stranger(request, shelf).map(Some),
         Outcome::Boot { .. } => Ok(None),
     }
@@ -258,7 +258,12 @@ fn who(request: &Request<'_>, view: &BootView) -> String {
     }
 }
 
-fn menu(request: &Request<'_>, view: &BootView, decision: &Decision) -> Result<String, ComposeError> {
+fn menu(
+    request: &Request<'_>,
+    view: &BootView,
+    decision: &Decision,
+    local: LocalBoot,
+) -> Result<String, ComposeError> {
     let claims = request.claims;
     let mut items = Vec::new();
     for shelf in view.offered.iter().filter(|s| offered(s)) {
@@ -292,10 +297,7 @@ fn menu(request: &Request<'_>, view: &BootView, decision: &Decision) -> Result<S
         items: &items,
         again: &request.again()?,
         timeout_ms: MENU_MS,
-        local: match decision.outcome {
-            Outcome::Local(how) => how,
-            _ => LocalBoot::Auto,
-        },
+        local,
     }))
 }
 
@@ -349,7 +351,7 @@ fn note(app: &App, request: &Request<'_>, decision: &Decision) {
 pub fn outcome_name(outcome: &Outcome) -> &'static str {
     match outcome {
         Outcome::Identify => "identify",
-        Outcome::Menu => "menu",
+        Outcome::Menu(_) => "menu",
         Outcome::Local(_) => "local",
         Outcome::Boot { .. } => "boot",
         Outcome::BootUnassigned(_) => "boot-unassigned",
