@@ -1,1 +1,16 @@
-//! moxxie
+//! What Moxxie *does*: the server, the command line, and the composition of both.
+
+pub mod app;
+pub mod cli;
+pub mod clock;
+pub mod compose;
+pub mod config;
+pub mod events;
+pub mod firstrun;
+pub mod http;
+pub mod import;
+pub mod openapi;
+pub mod serve;
+pub mod server;
+pub mod snapshot;
+pub mod telemetry;

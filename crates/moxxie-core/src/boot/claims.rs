@@ -28,6 +28,8 @@ pub struct BootClaims {
     pub product: Option<String>,
     /// The address it says it has.
     pub ip: Option<IpAddr>,
+    /// It has run the script that asks who it is, and comes back from it.
+    pub identified: bool,
     /// The MAC named an address that belongs to no single machine (zero, broadcast, multicast).
     pub nobody: bool,
 }
@@ -116,6 +118,7 @@ impl BootClaims {
                 Err(UuidError::Spelling) if Serial::known(value).is_none() => {}
                 Err(error) => return Err(ClaimsError::Uuid(error)),
             },
+            "identified" => self.identified = true,
             "serial" => self.serial = Serial::known(&free_text(value)),
             "asset" => self.asset = text(),
             "arch" => self.arch = token(value),

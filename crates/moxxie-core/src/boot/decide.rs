@@ -60,8 +60,8 @@ pub enum Ask<'a> {
 pub enum Outcome {
     /// Ask who it is.
     Identify,
-    /// Show the menu of the profiles offered here; its time-out boots the local disk.
-    Menu,
+    /// Show the menu of the profiles offered here; its time-out boots the local disk, this way.
+    Menu(LocalBoot),
     /// Boot the local disk.
     Local(LocalBoot),
     /// Boot the assigned profile. The store has to commit `after` before the script is sent.
@@ -212,6 +212,15 @@ fn anonymous(case: &Case) -> Verdict {
     if !case.claims.is_anonymous() {
         return Err(format!("it said who it is: {}", case.claims.label()));
     }
+    if case.claims.identified {
+        // Asking again would go round for ever.
+        return Ok(Answer {
+            outcome: Outcome::Local(case.site.local_boot),
+            event: EventKind::Local,
+            reason: "it has no usable MAC address and no UUID".into(),
+            next_step: "check the NIC, and the UUID in the firmware's set-up".into(),
+        });
+    }
     Ok(Answer {
         outcome: Outcome::Identify,
         event: EventKind::Local,
@@ -264,7 +273,7 @@ fn unassigned(case: &Case) -> Verdict {
     };
     match (case.ask, &case.view.asked) {
         (Ask::Menu, _) => Ok(Answer {
-            outcome: Outcome::Menu,
+            outcome: Outcome::Menu(case.site.local_boot),
             event: EventKind::MenuUnknown,
             reason: "nothing is assigned to this machine".into(),
             next_step: format!("assign it: {assign}"),

@@ -1,0 +1,133 @@
+//! What every handler may reach: one value, made once, passed by reference.
+
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::events::EventSink;
+use crate::snapshot::{Snapshots, Writing};
+use metrics_exporter_prometheus::PrometheusHandle;
+use moxxie_core::audit::By;
+use moxxie_core::boot::event::{BootEvent, EventKind};
+use moxxie_core::mac::MacAddr;
+use moxxie_core::token::SiteKey;
+use moxxie_store::Store;
+use moxxie_store::blobs::LocalAssets;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+/// The application.
+pub struct App {
+    /// The settings in force.
+    pub config: Config,
+    /// The address that was bound, for links when a request's `Host` has no port.
+    pub port: u16,
+    /// The database.
+    store: Arc<Store>,
+    /// The assets.
+    pub assets: LocalAssets,
+    /// What menus are answered from.
+    pub snapshots: Arc<Snapshots>,
+    /// The way of boot events into the database.
+    pub events: EventSink,
+    /// The time.
+    pub clock: Arc<Clock>,
+    /// Signs boot tokens.
+    pub key: SiteKey,
+    /// SHA-256 of the first admin token, which works without the database.
+    pub admin_hash: String,
+    /// Renders `/metrics`.
+    pub metrics: PrometheusHandle,
+    /// Set by SIGTERM: `/readyz` says no, so that load balancers stop sending.
+    pub draining: AtomicBool,
+    /// Migrations are done.
+    pub migrated: AtomicBool,
+}
+
+/// The parts an [`App`] is made of.
+pub struct Parts {
+    /// The settings in force.
+    pub config: Config,
+    /// The port that was bound.
+    pub port: u16,
+    /// The database.
+    pub store: Arc<Store>,
+    /// The assets.
+    pub assets: LocalAssets,
+    /// The time.
+    pub clock: Arc<Clock>,
+    /// The site's key.
+    pub key: SiteKey,
+    /// SHA-256 of the first admin token.
+    pub admin_hash: String,
+}
+
+impl App {
+    /// Puts the parts together and starts the two tasks that keep memory and log up to date.
+    pub fn start(parts: Parts) -> Arc<App> {
+        let Parts { config, port, store, assets, clock, key, admin_hash } = parts;
+        let (snapshots, keep) = Snapshots::new(store.clone());
+        let (events, write) = EventSink::new(store.clone(), clock.clone(), config.unknown_machines);
+        tokio::spawn(keep);
+        tokio::spawn(write);
+        Arc::new(App {
+            config,
+            port,
+            store,
+            assets,
+            snapshots,
+            events,
+            clock,
+            key,
+            admin_hash,
+            metrics: crate::telemetry::metrics(),
+            draining: AtomicBool::new(false),
+            migrated: AtomicBool::new(false),
+        })
+    }
+
+    /// The database, for reading.
+    pub fn read(&self) -> &Store {
+        &self.store
+    }
+
+    /// The database, for changes to profiles and assignments. The snapshot is told, also when
+    /// the request is cut off in the middle.
+    pub fn write(&self) -> Write<'_> {
+        Write { store: &self.store, _told: self.snapshots.writing() }
+    }
+
+    /// Who does something now.
+    pub fn by(&self, actor: impl Into<String>, peer: IpAddr) -> By {
+        By { actor: actor.into(), peer: Some(peer.to_canonical().to_string()), at: self.clock.now() }
+    }
+
+    /// An event about a machine, named as far as it is known.
+    pub fn event(&self, kind: EventKind, mac: Option<MacAddr>, peer: Option<IpAddr>, message: &str) -> BootEvent {
+        let snapshot = self.snapshots.current();
+        let known = mac.and_then(|mac| snapshot.as_ref().and_then(|s| s.known(mac)));
+        BootEvent {
+            id: 0,
+            at: self.clock.now(),
+            kind,
+            mac_address: mac,
+            node_name: known.map(|k| k.assignment.spec.node_name.to_string()),
+            boot_profile: known.map(|k| k.shelf.profile.spec.name.to_string()),
+            peer: peer.map(|p| p.to_canonical().to_string()),
+            message: moxxie_core::boot::event::one_line(message, 1024),
+            count: 1,
+        }
+    }
+}
+
+/// The database while something is being changed.
+pub struct Write<'a> {
+    store: &'a Store,
+    _told: Writing<'a>,
+}
+
+impl std::ops::Deref for Write<'_> {
+    type Target = Store;
+    fn deref(&self) -> &Store {
+        self.store
+    }
+}

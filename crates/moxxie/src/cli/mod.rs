@@ -1,0 +1,3 @@
+//! cli stub
+pub mod out;
+pub mod serve;

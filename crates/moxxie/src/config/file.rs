@@ -1,0 +1,233 @@
+//! The config file: TOML, unknown keys refused with file, line and the nearest known key.
+
+use moxxie_core::params::Params;
+use serde::Deserialize;
+use std::path::{Path, PathBuf};
+
+/// Why the settings cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// The file cannot be read.
+    #[error("{}: {error}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        error: std::io::Error,
+    },
+    /// It is not TOML, or has a key or a type that Moxxie does not know.
+    #[error("{}:{line}: {message}", path.display())]
+    Syntax {
+        /// The file.
+        path: PathBuf,
+        /// The line, from 1.
+        line: usize,
+        /// What is wrong, with the nearest known key.
+        message: String,
+    },
+    /// A value that cannot be used.
+    #[error("{key}: {why} (from {}, a flag or the environment)", path.display())]
+    Value {
+        /// The file that was read, if any.
+        path: PathBuf,
+        /// The key.
+        key: String,
+        /// Why.
+        why: String,
+    },
+}
+
+/// The file as written. Every key is optional.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[allow(missing_docs, reason = "every key is explained in TEMPLATE below")]
+pub struct FileConfig {
+    pub listen: Option<String>,
+    pub database_url: Option<String>,
+    pub assets_url: Option<String>,
+    pub public_url: Option<String>,
+    pub params: Option<Params>,
+    #[serde(default)]
+    pub access: Access,
+    #[serde(default)]
+    pub boot: Boot,
+    #[serde(default)]
+    pub import: Import,
+    #[serde(default)]
+    pub limits: Limits,
+    #[serde(default)]
+    pub shutdown: Shutdown,
+    #[serde(default)]
+    pub log: Log,
+}
+
+macro_rules! sections {
+    ($($name:ident { $($key:ident: $type:ty,)* })*) => {$(
+        #[derive(Debug, Default, Deserialize)]
+        #[serde(deny_unknown_fields)]
+        #[allow(missing_docs, reason = "every key is explained in TEMPLATE below")]
+        pub struct $name { $(pub $key: Option<$type>,)* }
+    )*};
+}
+
+sections! {
+    Access { allow: Vec<String>, provisioning: Vec<String>, }
+    Boot {
+        local_boot: String, arm_hours: i64, window_minutes: i64, settle_minutes: i64,
+        token_prefix_v4: i64, token_prefix_v6: i64,
+    }
+    Import { allow: Vec<String>, }
+    Limits { event_days: i64, unknown_machines: i64, asset_mib: i64, }
+    Shutdown { grace_seconds: i64, drain_seconds: i64, }
+    Log { level: String, format: String, }
+}
+
+impl FileConfig {
+    /// Reads the file. A missing one is empty unless it was asked for by name.
+    pub fn read(path: &Path, required: bool) -> Result<FileConfig, ConfigError> {
+        match std::fs::read_to_string(path) {
+            Ok(text) => FileConfig::parse(path, &text),
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound && !required => {
+                Ok(FileConfig::default())
+            }
+            Err(error) => Err(ConfigError::Read { path: path.to_owned(), error }),
+        }
+    }
+
+    fn parse(path: &Path, text: &str) -> Result<FileConfig, ConfigError> {
+        toml::from_str(text).map_err(|error| {
+            let start = error.span().map_or(0, |span| span.start);
+            let line = text.get(..start).unwrap_or("").matches('\n').count() + 1;
+            ConfigError::Syntax { path: path.to_owned(), line, message: with_nearest(error.message()) }
+        })
+    }
+}
+
+/// Adds the nearest known key to serde's "unknown field `x`, expected one of `a`, `b`".
+fn with_nearest(message: &str) -> String {
+    let quoted: Vec<&str> = message.split('`').skip(1).step_by(2).collect();
+    let [unknown, known @ ..] = quoted.as_slice() else { return message.to_owned() };
+    if !message.starts_with("unknown field") {
+        return message.to_owned();
+    }
+    match known.iter().min_by_key(|k| distance(unknown, k)) {
+        Some(nearest) if distance(unknown, nearest) <= 3.max(unknown.len() / 2) => {
+            format!("unknown key `{unknown}`; did you mean `{nearest}`?")
+        }
+        _ => format!("unknown key `{unknown}`; known here: {}", known.join(", ")),
+    }
+}
+
+/// Levenshtein distance.
+fn distance(a: &str, b: &str) -> usize {
+    let mut row: Vec<usize> = (0..=b.chars().count()).collect();
+    for (i, x) in a.chars().enumerate() {
+        let mut diagonal = row[0];
+        row[0] = i + 1;
+        for (j, y) in b.chars().enumerate() {
+            let cost = (diagonal + usize::from(x != y)).min(row[j] + 1).min(row[j + 1] + 1);
+            diagonal = std::mem::replace(&mut row[j + 1], cost);
+        }
+    }
+    row.last().copied().unwrap_or(0)
+}
+
+/// What the first start leaves in the data folder: every key, its default and its risk.
+pub const TEMPLATE: &str = r#"# Moxxie settings. Every line shows the default; remove the '#' to change it.
+# A flag or an environment variable wins over this file. Restart to apply.
+
+# Where to listen. Port 0 picks a free one.
+#listen = "0.0.0.0:8080"
+
+# The database: SQLite in this folder, or PostgreSQL for several replicas.
+# Do not put SQLite on NFS.
+#database_url = "sqlite://moxxie-data/moxxie.db"
+#database_url = "postgres://moxxie:PASSWORD@db.example/moxxie"
+
+# The folder of kernels, initrds and other assets.
+#assets_url = "file://moxxie-data/assets"
+
+# The address that machines reach Moxxie at. Unset: the Host header of each request.
+# Set it when a proxy or NAT stands between.
+#public_url = "http://10.0.0.5:8080"
+
+# Values that every template sees as params.NAME; profiles and machines override them.
+# No secrets here: this file is not encrypted.
+#[params]
+#dns = "10.0.0.1"
+
+[access]
+# Networks that may use the boot routes (/boot/...).
+#allow = ["10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "169.254.0.0/16", "127.0.0.0/8", "198.18.0.0/15", "fc00::/7", "fe80::/10", "::1/128"]
+# Networks that a machine must ask from to be given a boot token. Unset: the same as allow.
+# Narrow it to your provisioning VLAN: hosts elsewhere can then never fetch a config.
+#provisioning = ["10.10.0.0/24"]
+
+[boot]
+# How machines that nobody assigned reach their disk: auto, exit, sanboot or 404.
+#local_boot = "auto"
+# How long an armed machine may wait for its first boot.
+#arm_hours = 168
+# How long a started boot may take to fetch its config. Talos retries for 3 hours.
+#window_minutes = 240
+# A machine that fetched its config and reports nothing for this long counts as installed.
+#settle_minutes = 30
+# A boot token works within this prefix of the address it was made for.
+#token_prefix_v4 = 24
+#token_prefix_v6 = 64
+
+[import]
+# Private networks that assets may be imported from by URL. Public addresses are always
+# allowed, loopback and link-local never unless listed.
+#allow = []
+
+[limits]
+# Days that boot events are kept.
+#event_days = 90
+# Machines that nobody assigned which are remembered; the oldest are forgotten first.
+#unknown_machines = 10000
+# Largest asset, in MiB.
+#asset_mib = 16384
+
+[shutdown]
+# After SIGTERM: seconds that /readyz says 503 before the listener closes (load balancers).
+#grace_seconds = 1
+# Then: seconds that running downloads may go on.
+#drain_seconds = 300
+
+[log]
+# Filter: error, warn, info, debug, or per module such as "moxxie=debug".
+#level = "info"
+# text or json, on standard error.
+#format = "text"
+"#;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_template_and_its_examples_are_valid() {
+        assert!(FileConfig::parse(Path::new("t"), TEMPLATE).is_ok());
+        // With every example switched on (one database_url only).
+        let mut seen = std::collections::HashSet::new();
+        let all: Vec<String> = TEMPLATE
+            .lines()
+            .map(|line| match line.strip_prefix('#') {
+                Some(example) if !example.starts_with(' ') && seen.insert(example.split(' ').next().unwrap_or("").to_owned()) => example.to_owned(),
+                _ if line.starts_with('#') => String::new(),
+                _ => line.to_owned(),
+            })
+            .collect();
+        let parsed = FileConfig::parse(Path::new("t"), &all.join("\n"));
+        assert!(parsed.is_ok(), "{parsed:?}");
+    }
+
+    #[test]
+    fn unknown_keys_name_the_line_and_the_nearest() {
+        let error = FileConfig::parse(Path::new("m.toml"), "\n[access]\nalow = []\n").unwrap_err();
+        assert_eq!(error.to_string(), "m.toml:3: unknown key `alow`; did you mean `allow`?");
+        let error = FileConfig::parse(Path::new("m.toml"), "listen = 5\n").unwrap_err();
+        assert!(error.to_string().starts_with("m.toml:1: "), "{error}");
+    }
+}

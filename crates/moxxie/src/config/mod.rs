@@ -1,0 +1,227 @@
+//! Settings: flag over environment over file over default.
+
+mod file;
+
+pub use file::{ConfigError, FileConfig, TEMPLATE};
+
+use ipnet::IpNet;
+use moxxie_core::site::{Site, default_networks};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// What the command line and the environment say. `None` where they say nothing.
+#[derive(Debug, Clone, Default)]
+pub struct Overrides {
+    /// `--config`.
+    pub config: Option<PathBuf>,
+    /// `--listen`.
+    pub listen: Option<SocketAddr>,
+    /// `--data-dir`.
+    pub data_dir: Option<PathBuf>,
+    /// `--database-url`.
+    pub database_url: Option<String>,
+    /// `--assets-url`.
+    pub assets_url: Option<String>,
+    /// `--public-url`.
+    pub public_url: Option<String>,
+}
+
+/// The settings in force.
+#[derive(Clone)]
+pub struct Config {
+    /// Where to listen.
+    pub listen: SocketAddr,
+    /// Where first-run files, and the embedded database and assets, live.
+    pub data_dir: PathBuf,
+    /// The database. May hold a password: never logged.
+    pub database_url: String,
+    /// The folder of the assets.
+    pub assets_dir: PathBuf,
+    /// Links in scripts begin with this; the request's own `Host` when unset.
+    pub public_url: Option<String>,
+    /// Networks that may use the boot routes.
+    pub allow: Vec<IpNet>,
+    /// Networks that assets may be imported from although they are private.
+    pub import_allow: Vec<IpNet>,
+    /// What decisions and templates depend on.
+    pub site: Site,
+    /// How many days events are kept.
+    pub event_days: i64,
+    /// How many machines that nobody assigned are remembered.
+    pub unknown_machines: u32,
+    /// Largest asset in bytes.
+    pub max_asset_bytes: u64,
+    /// After SIGTERM, how long `/readyz` says no before the listener closes.
+    pub shutdown_grace: Duration,
+    /// After that, how long running downloads may go on.
+    pub shutdown_drain: Duration,
+    /// Logs as JSON lines.
+    pub log_json: bool,
+    /// Log filter, such as `info` or `moxxie=debug`.
+    pub log_level: String,
+}
+
+impl Config {
+    /// Puts the layers together.
+    pub fn load(given: Overrides) -> Result<Config, ConfigError> {
+        let data_dir = given.data_dir.unwrap_or_else(|| PathBuf::from("./moxxie-data"));
+        let (path, required) = match given.config {
+            Some(path) => (path, true),
+            None => (data_dir.join("moxxie.toml"), false),
+        };
+        let file = FileConfig::read(&path, required)?;
+        let bad = |key: &str, why: String| ConfigError::Value {
+            path: path.clone(),
+            key: key.to_owned(),
+            why,
+        };
+
+        let listen = match (given.listen, file.listen) {
+            (Some(addr), _) => addr,
+            (None, Some(text)) => text.parse().map_err(|_| {
+                bad("listen", format!("{text:?} is not an address such as 0.0.0.0:8080"))
+            })?,
+            (None, None) => SocketAddr::from(([0, 0, 0, 0], 8080)),
+        };
+        let database_url = given
+            .database_url
+            .or(file.database_url)
+            .unwrap_or_else(|| format!("sqlite://{}", data_dir.join("moxxie.db").display()));
+        let assets_url = given.assets_url.or(file.assets_url);
+        let assets_dir = assets_dir(assets_url.as_deref(), &data_dir)
+            .map_err(|why| bad("assets_url", why))?;
+        let public_url = match given.public_url.or(file.public_url) {
+            Some(url) => Some(check_public_url(&url).map_err(|why| bad("public_url", why))?),
+            None => None,
+        };
+
+        let mut site = Site::default();
+        if let Some(params) = file.params {
+            site.params = params;
+        }
+        let allow = match file.access.allow {
+            Some(texts) => networks(&texts).map_err(|why| bad("access.allow", why))?,
+            None => default_networks(),
+        };
+        site.provisioning = match file.access.provisioning {
+            Some(texts) => networks(&texts).map_err(|why| bad("access.provisioning", why))?,
+            None => allow.clone(),
+        };
+        let import_allow = networks(&file.import.allow.unwrap_or_default())
+            .map_err(|why| bad("import.allow", why))?;
+        if let Some(text) = file.boot.local_boot {
+            site.local_boot = text
+                .parse()
+                .map_err(|()| bad("boot.local_boot", "one of auto, exit, sanboot, 404".into()))?;
+        }
+        let positive = |key: &str, value: Option<i64>, default: i64, most: i64| match value {
+            None => Ok(default),
+            Some(n) if (1..=most).contains(&n) => Ok(n),
+            Some(n) => Err(bad(key, format!("{n} is not between 1 and {most}"))),
+        };
+        use moxxie_core::time::Span;
+        site.arm_window = Span::hours(positive("boot.arm_hours", file.boot.arm_hours, 168, 8760)?);
+        site.boot_window = Span::minutes(positive("boot.window_minutes", file.boot.window_minutes, 240, 10080)?);
+        site.settle = Span::minutes(positive("boot.settle_minutes", file.boot.settle_minutes, 30, 10080)?);
+        let v4 = positive("boot.token_prefix_v4", file.boot.token_prefix_v4, 24, 32)?;
+        let v6 = positive("boot.token_prefix_v6", file.boot.token_prefix_v6, 64, 128)?;
+        site.token_prefix_v4 = u8::try_from(v4).unwrap_or(24);
+        site.token_prefix_v6 = u8::try_from(v6).unwrap_or(64);
+
+        let seconds = |n: i64| Duration::from_secs(n.unsigned_abs());
+        let most = 1_000_000;
+        let unknown = positive("limits.unknown_machines", file.limits.unknown_machines, 10_000, most)?;
+        let max_mib = positive("limits.asset_mib", file.limits.asset_mib, 16 * 1024, most)?;
+        Ok(Config {
+            listen,
+            database_url,
+            assets_dir,
+            public_url,
+            allow,
+            import_allow,
+            site,
+            event_days: positive("limits.event_days", file.limits.event_days, 90, 36_500)?,
+            unknown_machines: u32::try_from(unknown).unwrap_or(10_000),
+            max_asset_bytes: max_mib.unsigned_abs() * 1024 * 1024,
+            shutdown_grace: match file.shutdown.grace_seconds {
+                Some(0) => Duration::ZERO,
+                other => seconds(positive("shutdown.grace_seconds", other, 1, 600)?),
+            },
+            shutdown_drain: seconds(positive("shutdown.drain_seconds", file.shutdown.drain_seconds, 300, 3600)?),
+            log_json: match file.log.format.as_deref() {
+                None | Some("text") => false,
+                Some("json") => true,
+                Some(_) => return Err(bad("log.format", "one of text, json".into())),
+            },
+            log_level: file.log.level.unwrap_or_else(|| "info".into()),
+            data_dir,
+        })
+    }
+}
+
+fn networks(texts: &[String]) -> Result<Vec<IpNet>, String> {
+    texts
+        .iter()
+        .map(|text| {
+            let net = text
+                .parse::<IpNet>()
+                .map_err(|_| format!("{text:?} is not a network such as 10.0.0.0/8"))?;
+            if net.trunc() == net {
+                Ok(net)
+            } else {
+                Err(format!("{text:?} has host bits set; did you mean {}?", net.trunc()))
+            }
+        })
+        .collect()
+}
+
+fn assets_dir(url: Option<&str>, data_dir: &Path) -> Result<PathBuf, String> {
+    match url {
+        None => Ok(data_dir.join("assets")),
+        Some(url) => match url.strip_prefix("file://") {
+            Some(path) if !path.is_empty() => Ok(PathBuf::from(path)),
+            _ if url.starts_with("s3://") => {
+                Err("this version keeps assets in a local folder only: use file://FOLDER".into())
+            }
+            _ => Err(format!("{url:?} is not a URL such as file:///var/lib/moxxie/assets")),
+        },
+    }
+}
+
+fn check_public_url(text: &str) -> Result<String, String> {
+    let wanted = "it must be http://HOST[:PORT] or https://HOST[:PORT], with no query";
+    let url = url::Url::parse(text).map_err(|e| format!("{text:?}: {e}; {wanted}"))?;
+    let plain = matches!(url.scheme(), "http" | "https")
+        && url.has_host()
+        && url.query().is_none()
+        && url.fragment().is_none()
+        && url.username().is_empty()
+        && url.password().is_none();
+    let text = url.as_str().trim_end_matches('/').to_owned();
+    if plain && moxxie_core::ipxe::Word::new(text.as_str()).is_ok() {
+        Ok(text)
+    } else {
+        Err(format!("{text:?}: {wanted}"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn public_urls() {
+        assert_eq!(check_public_url("http://10.0.0.1:8080/").as_deref(), Ok("http://10.0.0.1:8080"));
+        for bad in ["10.0.0.1:8080", "ftp://x", "http://u:p@x", "http://x/?q", "http://x/#f", ""] {
+            assert!(check_public_url(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn host_bits_are_named() {
+        let error = networks(&["10.0.0.1/8".into()]).unwrap_err();
+        assert!(error.contains("10.0.0.0/8"), "{error}");
+        assert!(networks(&["10.0.0.0/33".into(), "010.0.0.1".into()]).is_err());
+    }
+}

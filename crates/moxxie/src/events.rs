@@ -1,0 +1,210 @@
+//! The way of boot events into the database: a bounded queue and one writer. A machine never
+//! waits for the log; when the queue is full, events are dropped and counted.
+
+use crate::clock::Clock;
+use moxxie_core::boot::event::{BootEvent, EventKind};
+use moxxie_core::mac::MacAddr;
+use moxxie_core::machine::MachineSeen;
+use moxxie_core::time::{Span, Timestamp};
+use moxxie_store::Store;
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::{mpsc, watch};
+
+const QUEUE: usize = 65_536;
+/// How many notes go into one transaction.
+const BATCH: usize = 4096;
+/// The same answer to the same machine within this time is folded into one event.
+const FOLD: Span = Span::seconds(60);
+/// Machines whose last event is remembered for folding.
+const FOLD_MEMORY: usize = 20_000;
+
+/// Something to write down.
+pub enum Note {
+    /// An event, and what the machine said of itself.
+    Event(BootEvent, Option<Box<MachineSeen>>),
+    /// Answer once everything before this is written.
+    Flush(tokio::sync::oneshot::Sender<()>),
+}
+
+/// The queue's entrance.
+#[derive(Clone)]
+pub struct EventSink {
+    queue: mpsc::Sender<Note>,
+    written: watch::Receiver<u64>,
+}
+
+impl EventSink {
+    /// A queue, and the task that has to be spawned for it.
+    pub fn new(
+        store: Arc<Store>,
+        clock: Arc<Clock>,
+        unknown_machines: u32,
+    ) -> (EventSink, impl Future<Output = ()> + Send) {
+        let (queue, notes) = mpsc::channel(QUEUE);
+        let (told, written) = watch::channel(0);
+        let writer = write(store, clock, unknown_machines, notes, told);
+        (EventSink { queue, written }, writer)
+    }
+
+    /// Puts an event into the queue, or counts it as dropped.
+    pub fn push(&self, event: BootEvent, machine: Option<MachineSeen>) {
+        metrics::counter!("moxxie_boot_events_total", "kind" => event.kind.as_str()).increment(1);
+        if self.queue.try_send(Note::Event(event, machine.map(Box::new))).is_err() {
+            metrics::counter!("moxxie_boot_events_dropped_total").increment(1);
+        }
+    }
+
+    /// Waits until everything pushed before is written, at most this long.
+    pub async fn flush(&self, at_most: Duration) {
+        let (answer, answered) = tokio::sync::oneshot::channel();
+        let wait = async {
+            if self.queue.send(Note::Flush(answer)).await.is_ok() {
+                let _ = answered.await;
+            }
+        };
+        let _ = tokio::time::timeout(at_most, wait).await;
+    }
+
+    /// Changes whenever events were written, for streams.
+    pub fn written(&self) -> watch::Receiver<u64> {
+        self.written.clone()
+    }
+}
+
+async fn write(
+    store: Arc<Store>,
+    clock: Arc<Clock>,
+    unknown_machines: u32,
+    mut notes: mpsc::Receiver<Note>,
+    told: watch::Sender<u64>,
+) {
+    let mut folder = Folder::default();
+    let mut batch = Vec::with_capacity(BATCH);
+    loop {
+        batch.clear();
+        if notes.recv_many(&mut batch, BATCH).await == 0 {
+            return;
+        }
+        let mut events = Vec::new();
+        let mut machines: HashMap<MacAddr, MachineSeen> = HashMap::new();
+        let mut flushed = Vec::new();
+        for note in batch.drain(..) {
+            match note {
+                Note::Event(event, machine) => {
+                    if let Some(machine) = machine {
+                        machines.insert(machine.mac_address, *machine);
+                    }
+                    folder.take(event, &mut events);
+                }
+                Note::Flush(answer) => flushed.push(answer),
+            }
+        }
+        folder.forget(clock.now());
+        if !machines.is_empty() {
+            let machines: Vec<MachineSeen> = machines.into_values().collect();
+            if let Err(error) = store.record_machines(&machines, unknown_machines).await {
+                tracing::warn!(%error, lost = machines.len(), "machines seen were not written");
+            }
+        }
+        if !events.is_empty() {
+            match store.record_events(&events).await {
+                Ok(()) => told.send_modify(|n| *n += 1),
+                Err(error) => {
+                    let lost = events.len() as u64;
+                    metrics::counter!("moxxie_boot_events_dropped_total").increment(lost);
+                    tracing::warn!(%error, lost, "boot events were not written");
+                }
+            }
+        }
+        for answer in flushed {
+            let _ = answer.send(());
+        }
+        // A short rest lets a burst gather into few transactions.
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
+/// Folds what repeats: a machine in a boot loop asks every few seconds for ever, and its log
+/// should say so once a minute.
+#[derive(Default)]
+struct Folder {
+    last: HashMap<(Option<MacAddr>, EventKind), (Timestamp, String, i64)>,
+}
+
+impl Folder {
+    fn take(&mut self, mut event: BootEvent, out: &mut Vec<BootEvent>) {
+        // Only answers that change nothing are folded; steps of an install all stand.
+        let repeats = matches!(
+            event.kind,
+            EventKind::Local | EventKind::MenuUnknown | EventKind::ReinstallSuppressed
+                | EventKind::IdentityConflict | EventKind::ConfigRefused | EventKind::BootError
+        );
+        if !repeats {
+            out.push(event);
+            return;
+        }
+        let key = (event.mac_address, event.kind);
+        match self.last.get_mut(&key) {
+            Some((since, message, count)) if *message == event.message && event.at - *since < FOLD => {
+                *count += 1;
+            }
+            Some((since, message, count)) => {
+                if *message == event.message {
+                    event.count += *count;
+                }
+                (*since, *message, *count) = (event.at, event.message.clone(), 0);
+                out.push(event);
+            }
+            None => {
+                if self.last.len() < FOLD_MEMORY {
+                    self.last.insert(key, (event.at, event.message.clone(), 0));
+                }
+                out.push(event);
+            }
+        }
+    }
+
+    fn forget(&mut self, now: Timestamp) {
+        if self.last.len() >= FOLD_MEMORY / 2 {
+            self.last.retain(|_, (since, _, _)| now - *since < FOLD);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn event(at: i64, kind: EventKind, message: &str) -> BootEvent {
+        BootEvent {
+            id: 0,
+            at: Timestamp(at),
+            kind,
+            mac_address: "52:54:00:00:00:01".parse().ok(),
+            node_name: None,
+            boot_profile: None,
+            peer: None,
+            message: message.into(),
+            count: 1,
+        }
+    }
+
+    #[test]
+    fn repeats_are_folded_and_counted_but_steps_are_not() {
+        let mut folder = Folder::default();
+        let mut out = Vec::new();
+        for second in 0..70 {
+            folder.take(event(second * 1000, EventKind::Local, "not armed"), &mut out);
+        }
+        assert_eq!(out.len(), 2);
+        assert_eq!(out[1].count, 60);
+        for second in 0..3 {
+            folder.take(event(second, EventKind::Boot, "armed"), &mut out);
+        }
+        assert_eq!(out.len(), 5);
+        folder.take(event(71_000, EventKind::Local, "something else"), &mut out);
+        assert_eq!(out.len(), 6);
+    }
+}

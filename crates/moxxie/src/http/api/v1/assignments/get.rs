@@ -1,0 +1,22 @@
+//! `GET /api/v1/boot/assignments/{mac}`
+
+use super::wire;
+use crate::app::App;
+use crate::http::api::v1::revision::tagged;
+use crate::http::error::{ApiResult, Problem};
+use crate::http::extract::Viewer;
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
+use axum::response::Response;
+use std::sync::Arc;
+
+/// One assignment, by any of its MAC addresses in any spelling.
+#[utoipa::path(get, path = "/api/v1/boot/assignments/{mac}", tag = "assignments", security(("token" = ["viewer"])),
+    params(("mac" = String, Path)), responses(
+    (status = 200, description = "the assignment; `ETag` is its revision", body = wire::AssignmentView),
+    (status = 404, description = "nothing is assigned to it", body = Problem),
+))]
+pub async fn get(State(app): State<Arc<App>>, Viewer(actor): Viewer, Path(mac): Path<String>) -> ApiResult<Response> {
+    let known = super::find(&app, &mac).await?;
+    Ok(tagged(StatusCode::OK, known.assignment.revision, &wire::view_known(&app, &known, actor.role)))
+}

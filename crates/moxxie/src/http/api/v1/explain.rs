@@ -1,0 +1,185 @@
+//! `GET /api/v1/boot/explain`: what this machine would get and why, without any effect.
+
+use crate::app::App;
+use crate::compose::{self, For, Tokens};
+use crate::http::boot::gate::{self, Request};
+use crate::http::error::{ApiError, ApiResult, Problem};
+use crate::http::extract::{Query, Viewer};
+use crate::http::links::Links;
+use axum::Json;
+use axum::extract::State;
+use axum::http::HeaderMap;
+use moxxie_core::boot::claims::BootClaims;
+use moxxie_core::boot::decide::{Ask, Decision, Known, Outcome, Shelf, decide};
+use moxxie_core::boot::plan::BootPlan;
+use moxxie_core::ipxe::{self, Text};
+use moxxie_core::profile::{ProfileSpec, Source};
+use moxxie_core::secret::{MASK, mask_text};
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// The same decision as the machine's, with secrets masked.
+#[utoipa::path(get, path = "/api/v1/boot/explain", tag = "assignments", security(("token" = ["viewer"])), params(
+    ("mac" = Option<String>, Query, description = "in any spelling; or uuid"),
+    ("uuid" = Option<String>, Query),
+    ("ip" = Option<String>, Query, description = "the address it would ask from; also: serial, arch, platform, mac1 to mac7"),
+), responses(
+    (status = 200, description = "decision, rule won, rules lost with reasons, script, config, assets", body = Value),
+    (status = 400, description = "labels that cannot be read", body = Problem),
+))]
+pub async fn explain(
+    State(app): State<Arc<App>>,
+    _: Viewer,
+    headers: HeaderMap,
+    query: Query,
+) -> ApiResult<Json<Value>> {
+    let claims = BootClaims::parse(query.pairs()).map_err(ApiError::bad_request)?;
+    if claims.is_anonymous() {
+        return Err(ApiError::field("/mac", "name a machine: mac=… or uuid=…"));
+    }
+    let links = Links::of(app.config.public_url.as_deref(), &headers, app.port).map_err(ApiError::bad_request)?;
+    let mut warnings = Vec::new();
+    let site = &app.config.site;
+    let peer = claims.ip.or_else(|| site.provisioning.first().map(|net| net.addr()));
+    let peer = peer.ok_or_else(|| ApiError::field("/ip", "name the address it asks from: no provisioning network is set"))?;
+    if claims.ip.is_none() {
+        warnings.push("it is taken to ask from a provisioning network; say ip=… to try another address".to_owned());
+    }
+    let view = app.read().boot_view(&claims, None).await?;
+    let now = app.clock.now();
+    let decision = decide(&claims, &view, Ask::Menu, peer, site, now);
+    let known = view.by_mac.first().or(view.by_uuid.as_ref());
+    let request = Request { ask: Ask::Menu, claims: &claims, peer, links, now };
+
+    let mut args = Vec::new();
+    let mut assets = Vec::new();
+    let mut configs = BTreeMap::new();
+    let mut script = gate::script_of(&request, &view, &decision).map_err(|e| ApiError::internal(e.to_string()))?;
+    if let Some(known) = known {
+        let spec = &known.shelf.profile.spec;
+        match prepare(&app, &request, known) {
+            Ok(prepared) => {
+                args = prepared.plan.args.iter().map(|w| mask_text(w.as_str())).collect();
+                configs = prepared.configs;
+                warn_about(&prepared.plan, spec, &mut warnings);
+                if matches!(decision.outcome, Outcome::Boot { .. }) {
+                    script = prepared.script;
+                }
+            }
+            Err(error) => warnings.push(format!("it cannot boot its profile: {error}")),
+        }
+        assets = shelf_of(&app, &known.shelf).await;
+        for missing in assets.iter().filter(|a| a["exists"] == false) {
+            warnings.push(format!("{} is missing", missing["file"].as_str().unwrap_or("a file")));
+        }
+    }
+    Ok(Json(json!({
+        "machine": machine(&claims, known.map(|k| k.as_ref())),
+        "decision": shown(&decision, known.map(|k| k.as_ref())),
+        "rules_lost": decision.lost,
+        "script": script.map(|text| mask_text(&text)),
+        "kernel_args": args,
+        "config": if configs.is_empty() { Value::Null } else { json!(configs) },
+        "assets": assets,
+        "warnings": warnings,
+    })))
+}
+
+struct Prepared {
+    plan: BootPlan,
+    script: Option<String>,
+    configs: BTreeMap<String, String>,
+}
+
+/// What the machine would be sent, with a mask where its tokens would stand.
+fn prepare(app: &App, request: &Request<'_>, known: &Known) -> Result<Prepared, compose::ComposeError> {
+    let spec = &known.shelf.profile.spec;
+    let machine = For { spec, assignment: Some(&known.assignment), claims: request.claims, peer: Some(request.peer) };
+    let tokens = Tokens { config: MASK, report: MASK };
+    let context = compose::context(machine, &app.config.site, &request.links, Some(tokens));
+    let mut configs = BTreeMap::new();
+    for file in compose::platform(spec)?.config_files() {
+        if let Some((text, _)) = compose::config(spec, &context, file.path)? {
+            configs.insert(file.path.to_owned(), mask_text(&text));
+        }
+    }
+    let plan = compose::plan(&known.shelf, &context, &request.links, Some(MASK))?;
+    let title = format!("{} boots {}", known.assignment.spec.node_name, spec.name);
+    let again = ipxe::Word::url(request.links.script(None)).map_err(|e| compose::ComposeError::Word(e.to_string()))?;
+    let script = ipxe::boot(&plan, &Text::new(title), &again).map_err(|e| compose::ComposeError::Args(e.to_string()))?;
+    Ok(Prepared { plan, script: Some(script), configs })
+}
+
+fn warn_about(plan: &BootPlan, spec: &ProfileSpec, warnings: &mut Vec<String>) {
+    let length = plan.command_line_len();
+    if length > 2047 {
+        warnings.push(format!("the kernel's command line has {length} bytes; x86 Linux reads 2047 and cuts the rest off"));
+    }
+    let urls = spec.kernel_path.iter().chain(&spec.initrd_path).chain(&spec.extra_initrds);
+    for source in urls {
+        if let Source::Url(url) = source
+            && url.starts_with("https://")
+        {
+            warnings.push(format!("{url}: stock BIOS iPXE has no https; serve it as an asset instead"));
+        }
+    }
+}
+
+/// Each file that the profile names: is it there, and whole?
+async fn shelf_of(app: &App, shelf: &Shelf) -> Vec<Value> {
+    let spec = &shelf.profile.spec;
+    let mut out = Vec::new();
+    for source in spec.kernel_path.iter().chain(&spec.initrd_path).chain(&spec.extra_initrds) {
+        out.push(match source {
+            Source::Url(url) => json!({"file": url, "url": url, "exists": null, "size": null, "sha256": null}),
+            Source::Asset(file) => {
+                let label = shelf.assets.iter().find(|a| a.file == *file);
+                let on_disk = match label {
+                    Some(asset) => match app.assets.open_asset(&asset.sha256).await {
+                        Ok(found) => found.is_some_and(|(_, size)| i64::try_from(size) == Ok(asset.size)),
+                        Err(_) => false,
+                    },
+                    None => false,
+                };
+                json!({
+                    "file": file, "url": format!("/boot/assets/{}/{file}", spec.name), "exists": on_disk,
+                    "size": label.map(|a| a.size), "sha256": label.map(|a| a.sha256),
+                })
+            }
+        });
+    }
+    out
+}
+
+fn machine(claims: &BootClaims, known: Option<&Known>) -> Value {
+    let assignment = known.map(|k| &k.assignment);
+    json!({
+        "mac_address": claims.mac.or(assignment.map(|a| a.spec.mac_address)),
+        "uuid": claims.uuid,
+        "serial": claims.serial,
+        "node_name": assignment.map(|a| &a.spec.node_name),
+        "boot_profile": known.map(|k| &k.shelf.profile.spec.name),
+        "boot_policy": assignment.map(|a| a.spec.boot_policy),
+        "protected": assignment.map(|a| a.spec.protected),
+        "quarantined": assignment.map(|a| a.spec.quarantined),
+    })
+}
+
+fn shown(decision: &Decision, known: Option<&Known>) -> Value {
+    json!({
+        "outcome": gate::outcome_name(&decision.outcome),
+        "rule": decision.rule,
+        "reason": decision.reason,
+        "next_step": decision.next_step,
+        "profile": known.map(|k| &k.shelf.profile.spec.name),
+        "local_boot": match decision.outcome {
+            Outcome::Local(how) => Some(how),
+            _ => None,
+        },
+        "armed_until": match &decision.outcome {
+            Outcome::Boot { known, .. } => known.assignment.boot.open_until(),
+            _ => None,
+        },
+    })
+}

@@ -1,0 +1,14 @@
+//! Version 1: one file per endpoint, or per small resource.
+
+pub mod apply;
+pub mod assets;
+pub mod assignments;
+pub mod audit;
+pub mod backup;
+pub mod events;
+pub mod explain;
+pub mod machines;
+pub mod page;
+pub mod profiles;
+pub mod revision;
+pub mod tokens;

@@ -1,0 +1,123 @@
+//! A profile is checked when it is saved, never for the first time when a machine boots.
+
+use crate::compose::{self, For};
+use crate::http::error::{ApiError, ApiResult, FieldError};
+use crate::http::links::Links;
+use moxxie_core::assignment::{Assignment, BootPolicy};
+use moxxie_core::boot::claims::BootClaims;
+use moxxie_core::params;
+use moxxie_core::platform::{self, Severity};
+use moxxie_core::profile::ProfileSpec;
+use moxxie_core::render::{self, RenderContext};
+use moxxie_core::site::Site;
+
+/// Checks a profile with the machines that are assigned to it.
+pub fn profile(spec: &ProfileSpec, assigned: &[Assignment], site: &Site) -> ApiResult<()> {
+    let Some(platform) = platform::find(&spec.profile_type) else {
+        let known: Vec<&str> = platform::PLATFORMS.iter().map(|p| p.name()).collect();
+        return Err(ApiError::field("/profile_type", format!("unknown; known are {}", known.join(", "))));
+    };
+    let mut errors: Vec<FieldError> =
+        platform
+            .check(spec)
+            .into_iter()
+            .filter(|p| p.severity == Severity::Error)
+            .map(|p| FieldError::new(p.pointer, p.message))
+            .collect();
+    if let Err(e) = params::check(&spec.params) {
+        errors.push(FieldError::new(format!("/params{}", e.pointer()), e));
+    }
+    if spec.menu && spec.destructive {
+        errors.push(FieldError::new("/menu", "a destructive profile cannot be offered to unknown machines"));
+    }
+    if let Some(always) = assigned.iter().find(|a| a.spec.boot_policy == BootPolicy::Always).filter(|_| spec.destructive) {
+        return Err(ApiError::conflict(format!(
+            "the profile would be destructive, but {} boots it on every request (boot_policy always): change that first",
+            always.spec.node_name
+        )));
+    }
+    let links = sample_links();
+    let contexts: Vec<RenderContext> = assigned.iter().map(|a| context(spec, Some(a), site, &links)).collect();
+    let stranger = context(spec, None, site, &links);
+    let templates = [(render::BOOT_PARAMS, Some(&spec.boot_params)), (render::CONFIG_TEMPLATE, spec.config_template.as_ref())];
+    for (field, source) in templates {
+        if let Some(source) = source
+            && let Err(e) = render::check(source, field, &contexts, &stranger)
+        {
+            errors.push(FieldError::new(format!("/{field}"), e));
+        }
+    }
+    if errors.is_empty() {
+        for (assignment, context) in assigned.iter().zip(&contexts) {
+            machine_errors(spec, assignment, context, &mut errors);
+        }
+    }
+    if errors.is_empty() { Ok(()) } else { Err(ApiError::fields(errors)) }
+}
+
+/// Checks an assignment against its profile: its values must render, today.
+pub fn assignment(spec: &ProfileSpec, assignment: &Assignment, site: &Site) -> ApiResult<()> {
+    if let Err(e) = params::check(&assignment.spec.boot_params_override) {
+        return Err(ApiError::field(format!("/boot_params_override{}", e.pointer()), e));
+    }
+    if assignment.spec.boot_policy == BootPolicy::Always && spec.destructive {
+        return Err(ApiError::field("/boot_policy", format!("always is refused: profile {} can erase a disk", spec.name)));
+    }
+    let mut errors = Vec::new();
+    let context = context(spec, Some(assignment), site, &sample_links());
+    machine_errors(spec, assignment, &context, &mut errors);
+    for error in &mut errors {
+        error.pointer = "/boot_params_override".into();
+    }
+    if errors.is_empty() { Ok(()) } else { Err(ApiError::fields(errors)) }
+}
+
+/// What would go wrong when this machine boots.
+fn machine_errors(spec: &ProfileSpec, assignment: &Assignment, context: &RenderContext, errors: &mut Vec<FieldError>) {
+    let node = &assignment.spec.node_name;
+    if let Err(e) = compose::kernel_args(spec, context) {
+        errors.push(FieldError::new("/boot_params", format!("for {node}: {e}")));
+    }
+    let Ok(platform) = compose::platform(spec) else { return };
+    for file in platform.config_files() {
+        match compose::config(spec, context, file.path) {
+            Err(e) => errors.push(FieldError::new("/config_template", format!("for {node}: {e}"))),
+            Ok(None) => {}
+            Ok(Some((text, _))) => {
+                if let Some(reason) = compose::hidden_danger(spec, &text) {
+                    errors.push(FieldError::new(
+                        "/destructive",
+                        format!("for {node} the values make this config destructive ({reason}): set `destructive: true` on profile {}", spec.name),
+                    ));
+                }
+            }
+        }
+    }
+}
+
+fn context(spec: &ProfileSpec, assignment: Option<&Assignment>, site: &Site, links: &Links) -> RenderContext {
+    let claims = BootClaims {
+        // Stands for a machine that nobody assigned yet.
+        mac: "52:54:00:00:00:01".parse().ok(),
+        arch: Some("amd64".into()),
+        platform: Some("efi".into()),
+        ..BootClaims::default()
+    };
+    let mut context = compose::context(For { spec, assignment, claims: &claims, peer: None }, site, links, None);
+    // As long as real ones, so that length limits are tried too.
+    let token = "0".repeat(43);
+    let mac = context.machine.mac.parse().ok();
+    if let Some(mac) = mac {
+        context.moxxie.config_url = links.config(&spec.name, mac, Some(&token));
+    }
+    context.moxxie.report_url = links.report(&token);
+    if context.machine.node_name.is_empty() {
+        context.machine.node_name = "node-1".into();
+    }
+    context
+}
+
+fn sample_links() -> Links {
+    Links::sample()
+}
+

@@ -1,0 +1,26 @@
+//! `GET /api/v1/boot/profiles/{name-or-id}`
+
+use super::wire;
+use crate::app::App;
+use crate::http::api::v1::revision::tagged;
+use crate::http::error::{ApiResult, Problem};
+use crate::http::extract::Viewer;
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
+use axum::response::Response;
+use std::sync::Arc;
+
+/// One profile. Only an admin sees secrets.
+#[utoipa::path(get, path = "/api/v1/boot/profiles/{name}", tag = "profiles", security(("token" = ["viewer"])),
+    params(("name" = String, Path, description = "its name or id")), responses(
+    (status = 200, description = "the profile; `ETag` is its revision", body = wire::ProfileView),
+    (status = 404, description = "no such profile", body = Problem),
+))]
+pub async fn get(
+    State(app): State<Arc<App>>,
+    Viewer(actor): Viewer,
+    Path(name): Path<String>,
+) -> ApiResult<Response> {
+    let profile = super::find(&app, &name).await?;
+    Ok(tagged(StatusCode::OK, profile.revision, &wire::view(&profile, actor.role)))
+}

@@ -1,0 +1,26 @@
+//! `GET /api/v1/boot/profiles`
+
+use super::wire::{self, ProfileView};
+use crate::app::App;
+use crate::http::api::v1::page::{Asked, Page};
+use crate::http::error::ApiResult;
+use crate::http::extract::{Query, Viewer};
+use axum::Json;
+use axum::extract::State;
+use std::sync::Arc;
+
+/// Profiles by name.
+#[utoipa::path(get, path = "/api/v1/boot/profiles", tag = "profiles", security(("token" = ["viewer"])), params(
+    ("limit" = Option<u32>, Query, description = "1 to 500, default 100"),
+    ("cursor" = Option<String>, Query, description = "`next` of the part before"),
+), responses((status = 200, description = "profiles", body = Page<ProfileView>)))]
+pub async fn list(
+    State(app): State<Arc<App>>,
+    Viewer(actor): Viewer,
+    query: Query,
+) -> ApiResult<Json<Page<ProfileView>>> {
+    let asked = Asked::of(&query, &[])?;
+    let rows = app.read().profiles(asked.cursor.as_deref(), asked.rows()).await?;
+    let page = asked.page(rows, |p| p.spec.name.to_string());
+    Ok(Json(page.map(|p| wire::view(&p, actor.role))))
+}

@@ -1,0 +1,288 @@
+//! A profile in JSON.
+
+use crate::http::error::{ApiError, ApiResult, FieldError};
+use crate::http::extract::typed;
+use moxxie_core::access::Role;
+use moxxie_core::name::ProfileName;
+use moxxie_core::params::Params;
+use moxxie_core::platform::{self, Reason};
+use moxxie_core::profile::{LocalBoot, Profile, ProfileSpec, Source};
+use moxxie_core::secret::{MASK, mask_params, mask_text, unmask};
+use moxxie_core::time::Timestamp;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+/// What people write. Unknown fields are refused.
+#[derive(Debug, Clone, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ProfileInput {
+    /// `^[a-z0-9]([a-z0-9-]{0,62})$`
+    #[schema(value_type = String)]
+    pub name: ProfileName,
+    /// `talos`, `debian`, `custom`, …
+    pub profile_type: String,
+    /// One line for people.
+    #[serde(default)]
+    pub description: String,
+    /// A file of this profile's assets, or an http(s) URL.
+    #[schema(value_type = Option<String>)]
+    pub kernel_path: Option<Source>,
+    /// The same for the initrd.
+    #[schema(value_type = Option<String>)]
+    pub initrd_path: Option<Source>,
+    /// Further initrds, in this order.
+    #[serde(default)]
+    #[schema(value_type = Vec<String>)]
+    pub extra_initrds: Vec<Source>,
+    /// Kernel arguments, a template.
+    #[serde(default)]
+    pub boot_params: String,
+    /// The per-machine config, a template.
+    pub config_template: Option<String>,
+    /// Values for the templates.
+    #[serde(default)]
+    #[schema(value_type = Object)]
+    pub params: Params,
+    /// Computed when left out. `false` where the lint says otherwise needs an admin who means it.
+    pub destructive: Option<bool>,
+    /// Offer it to unknown machines.
+    #[serde(default)]
+    pub menu: bool,
+    /// `auto`, `exit`, `sanboot` or `404`.
+    #[serde(default)]
+    #[schema(value_type = String)]
+    pub local_boot: LocalBoot,
+}
+
+/// What is shown.
+#[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
+#[allow(missing_docs, reason = "the fields are those of ProfileInput")]
+pub struct ProfileView {
+    pub id: String,
+    #[schema(value_type = String)]
+    pub name: ProfileName,
+    pub profile_type: String,
+    pub description: String,
+    #[schema(value_type = Option<String>)]
+    pub kernel_path: Option<Source>,
+    #[schema(value_type = Option<String>)]
+    pub initrd_path: Option<Source>,
+    #[schema(value_type = Vec<String>)]
+    pub extra_initrds: Vec<Source>,
+    pub boot_params: String,
+    pub config_template: Option<String>,
+    #[schema(value_type = Object)]
+    pub params: Params,
+    pub destructive: bool,
+    /// Why the lint calls it destructive; also when an admin has lowered that.
+    pub destructive_reasons: Vec<String>,
+    pub menu: bool,
+    #[schema(value_type = String)]
+    pub local_boot: LocalBoot,
+    pub revision: i64,
+    #[schema(value_type = String)]
+    pub created_at: Timestamp,
+    #[schema(value_type = String)]
+    pub updated_at: Timestamp,
+}
+
+/// Fields that only the server writes. A body may repeat them as they are.
+pub const READ_ONLY: [&str; 5] = ["id", "destructive_reasons", "revision", "created_at", "updated_at"];
+
+/// Shows a profile. Only an admin sees secrets.
+pub fn view(profile: &Profile, role: Role) -> ProfileView {
+    let spec = &profile.spec;
+    let admin = role == Role::Admin;
+    ProfileView {
+        id: profile.id.clone(),
+        name: spec.name.clone(),
+        profile_type: spec.profile_type.clone(),
+        description: spec.description.clone(),
+        kernel_path: spec.kernel_path.clone(),
+        initrd_path: spec.initrd_path.clone(),
+        extra_initrds: spec.extra_initrds.clone(),
+        boot_params: if admin { spec.boot_params.clone() } else { mask_text(&spec.boot_params) },
+        config_template: match &spec.config_template {
+            Some(text) if !admin => Some(mask_text(text)),
+            other => other.clone(),
+        },
+        params: if admin { spec.params.clone() } else { mask_params(&spec.params) },
+        destructive: spec.destructive,
+        destructive_reasons: reasons(spec).into_iter().map(|r| r.text.to_owned()).collect(),
+        menu: spec.menu,
+        local_boot: spec.local_boot,
+        revision: profile.revision,
+        created_at: profile.created_at,
+        updated_at: profile.updated_at,
+    }
+}
+
+/// The fields of a profile that people write, as JSON with secrets: what a merge patch works on.
+pub fn writable(profile: &Profile) -> Value {
+    let mut value = serde_json::to_value(view(profile, Role::Admin)).unwrap_or_default();
+    if let Some(object) = value.as_object_mut() {
+        READ_ONLY.iter().for_each(|field| {
+            object.remove(*field);
+        });
+    }
+    value
+}
+
+/// Why the lint calls it destructive.
+pub fn reasons(spec: &ProfileSpec) -> Vec<Reason> {
+    platform::destructive_reasons(&spec.profile_type, &spec.boot_params, spec.config_template.as_deref())
+}
+
+/// Reads a body. `old` is the profile that it changes.
+pub fn read(body: Value, old: Option<&Profile>) -> ApiResult<ProfileSpec> {
+    let body = strip_read_only(body, &READ_ONLY, old.map(|p| serde_json::to_value(view(p, Role::Admin)).unwrap_or_default()))?;
+    let input: ProfileInput = typed(body)?;
+    let mut errors = Vec::new();
+    let old_params = old.map(|p| p.spec.params.clone()).unwrap_or_default();
+    let params = unmask(&input.params, &old_params).unwrap_or_else(|pointer| {
+        errors.push(FieldError::new(format!("/params{pointer}"), "is the mask for a secret, not a value"));
+        Params::new()
+    });
+    if input.config_template.as_deref().is_some_and(|t| t.contains(MASK)) || input.boot_params.contains(MASK) {
+        errors.push(FieldError::new("/config_template", "carries the mask for a secret: it was read by a token that may not see secrets"));
+    }
+    if !errors.is_empty() {
+        return Err(ApiError::fields(errors));
+    }
+    let mut spec = ProfileSpec {
+        name: input.name,
+        profile_type: input.profile_type,
+        description: moxxie_core::boot::event::one_line(&input.description, 200),
+        kernel_path: input.kernel_path,
+        initrd_path: input.initrd_path,
+        extra_initrds: input.extra_initrds,
+        boot_params: input.boot_params,
+        config_template: input.config_template.filter(|t| !t.is_empty()),
+        params,
+        destructive: false,
+        destructive_lowered: false,
+        menu: input.menu,
+        local_boot: input.local_boot,
+    };
+    judge(&mut spec, input.destructive, old)?;
+    Ok(spec)
+}
+
+/// Sets `destructive`: the lint's word, unless an admin lowers it, and never lowered in passing.
+/// A lowering holds for the reasons it was given for; a new reason needs a new word.
+fn judge(spec: &mut ProfileSpec, said: Option<bool>, old: Option<&Profile>) -> ApiResult<()> {
+    let found = reasons(spec);
+    let known = old.map(|p| reasons(&p.spec)).unwrap_or_default();
+    let new: Vec<&Reason> = found.iter().filter(|r| known.iter().all(|k| k.code != r.code)).collect();
+    let was_lowered = old.is_some_and(|p| p.spec.destructive_lowered);
+    let lowered = match (said, old) {
+        _ if found.is_empty() => false,
+        (Some(true), _) => false,
+        (Some(false), None) => true,
+        // Sent along unread: the profile was harmless when this body was made of it.
+        (Some(false), Some(_)) if !new.is_empty() => {
+            let why: Vec<&str> = new.iter().map(|r| r.text).collect();
+            return Err(ApiError::field(
+                "/destructive",
+                format!(
+                    "this change makes the profile destructive ({}): leave `destructive` out, or set it to true; to lower it, save first and then send `destructive: false`",
+                    why.join("; ")
+                ),
+            ));
+        }
+        (Some(false), Some(_)) => true,
+        (None, _) => was_lowered && new.is_empty(),
+    };
+    // An admin may also raise it where the lint sees nothing; that stays until said otherwise.
+    let raised = old.is_some_and(|p| p.spec.destructive) && known.is_empty();
+    spec.destructive_lowered = lowered;
+    spec.destructive = !lowered && (!found.is_empty() || said == Some(true) || (said.is_none() && raised));
+    Ok(())
+}
+
+/// Takes out the fields that only the server writes, when they say what is there already.
+pub fn strip_read_only(mut body: Value, fields: &[&str], current: Option<Value>) -> ApiResult<Value> {
+    let Some(object) = body.as_object_mut() else {
+        return Err(ApiError::field("", "must be a JSON object"));
+    };
+    let mut errors = Vec::new();
+    for field in fields {
+        if let Some(sent) = object.remove(*field) {
+            let same = current.as_ref().is_some_and(|c| c[*field] == sent);
+            if !same {
+                errors.push(FieldError::new(format!("/{field}"), "is read-only"));
+            }
+        }
+    }
+    if errors.is_empty() { Ok(body) } else { Err(ApiError::fields(errors)) }
+}
+
+/// Applies a merge patch (RFC 7396).
+pub fn merge_patch(target: &mut Value, patch: Value) {
+    let Value::Object(patch) = patch else {
+        *target = patch;
+        return;
+    };
+    if !target.is_object() {
+        *target = Value::Object(Default::default());
+    }
+    if let Some(object) = target.as_object_mut() {
+        for (key, value) in patch {
+            if value.is_null() {
+                object.remove(&key);
+            } else {
+                merge_patch(object.entry(key).or_insert(Value::Null), value);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn profile(spec: ProfileSpec) -> Profile {
+        Profile { id: "p".into(), spec, revision: 1, created_at: Timestamp(0), updated_at: Timestamp(0) }
+    }
+
+    fn body(template: &str) -> Value {
+        json!({"name": "d", "profile_type": "debian", "kernel_path": "linux", "initrd_path": "initrd.gz", "config_template": template})
+    }
+
+    #[test]
+    fn a_lowering_holds_for_its_reasons_only() {
+        let wipes = "d-i partman-auto/method string regular\n";
+        let spec = read(body(wipes), None).unwrap();
+        assert!(spec.destructive && !spec.destructive_lowered);
+        let mut lowered = body(wipes);
+        lowered["destructive"] = json!(false);
+        let spec = read(lowered.clone(), Some(&profile(spec))).unwrap();
+        assert!(!spec.destructive && spec.destructive_lowered);
+        // Left out afterwards, it stays lowered; a new reason takes it back.
+        assert!(!read(body(wipes), Some(&profile(spec.clone()))).unwrap().destructive);
+        let worse = format!("{wipes}zerombr\n");
+        assert!(read(body(&worse), Some(&profile(spec))).unwrap().destructive);
+        // A harmless profile's own `destructive: false`, sent along with a template that wipes.
+        let harmless = read(body("d-i x string y\n"), None).unwrap();
+        assert!(!harmless.destructive);
+        assert!(read(lowered, Some(&profile(harmless))).is_err());
+    }
+
+    #[test]
+    fn read_only_fields_may_be_repeated_but_not_changed() {
+        let current = json!({"id": "a", "revision": 2});
+        let ok = strip_read_only(json!({"id": "a", "x": 1}), &["id"], Some(current.clone())).unwrap();
+        assert_eq!(ok, json!({"x": 1}));
+        assert!(strip_read_only(json!({"id": "b"}), &["id"], Some(current)).is_err());
+        assert!(strip_read_only(json!({"id": "b"}), &["id"], None).is_err());
+        assert!(strip_read_only(json!([]), &[], None).is_err());
+    }
+
+    #[test]
+    fn merge_patches() {
+        let mut value = json!({"a": {"b": 1, "c": 2}, "d": 3});
+        merge_patch(&mut value, json!({"a": {"b": null, "e": {"f": null, "g": 1}}, "d": [null]}));
+        assert_eq!(value, json!({"a": {"c": 2, "e": {"g": 1}}, "d": [null]}));
+    }
+}

@@ -1,0 +1,359 @@
+//! The one gate, served: looks the machine up, decides, and writes the answer as a script.
+
+use super::reply;
+use crate::app::App;
+use crate::clock::random;
+use crate::compose::{self, ComposeError, For, Tokens};
+use crate::http::error::BootError;
+use crate::http::links::Links;
+use axum::http::HeaderMap;
+use axum::response::{IntoResponse, Response};
+use moxxie_core::assignment::BootPolicy;
+use moxxie_core::boot::claims::BootClaims;
+use moxxie_core::boot::decide::{Ask, BootView, Decision, Known, Outcome, Shelf, decide};
+use moxxie_core::boot::event::EventKind;
+use moxxie_core::boot::session::Session;
+use moxxie_core::boot::state::BootRecord;
+use moxxie_core::ipxe::{self, Menu, MenuItem, Text, Word};
+use moxxie_core::machine::MachineSeen;
+use moxxie_core::name::ProfileName;
+use moxxie_core::profile::LocalBoot;
+use moxxie_core::time::Timestamp;
+use moxxie_core::token::{Purpose, SessionId, mint};
+use moxxie_store::{Start, StepError, StoreError};
+use std::net::IpAddr;
+use std::sync::Arc;
+
+/// How long a menu waits before it boots the local disk.
+const MENU_MS: u32 = 30_000;
+/// Seconds that an armed machine is told to wait while the database is away.
+const WAIT: u64 = 5;
+
+/// One request at the gate.
+pub struct Request<'a> {
+    /// What it asks for.
+    pub ask: Ask<'a>,
+    /// Who it says it is.
+    pub claims: &'a BootClaims,
+    /// Where it asks from.
+    pub peer: IpAddr,
+    /// The URLs it can reach.
+    pub links: Links,
+    /// When.
+    pub now: Timestamp,
+}
+
+impl Request<'_> {
+    fn asked(&self) -> Option<&ProfileName> {
+        match self.ask {
+            Ask::Menu => None,
+            Ask::Profile(name) => Some(name),
+        }
+    }
+
+    /// The URL that asks the same again, with this machine's labels.
+    fn again(&self) -> Result<Word, ComposeError> {
+        let mut url = self.links.script(self.asked());
+        let mut separator = '?';
+        let labels = [
+            ("mac", self.claims.mac.map(|m| m.to_string())),
+            ("uuid", self.claims.uuid.map(|u| u.to_string())),
+            ("arch", self.claims.arch.clone()),
+            ("platform", self.claims.platform.clone()),
+        ];
+        for (name, value) in labels {
+            if let Some(value) = value {
+                url.push(separator);
+                url.push_str(&format!("{name}={value}"));
+                separator = '&';
+            }
+        }
+        Word::url(url).map_err(|e| ComposeError::Word(e.to_string()))
+    }
+}
+
+/// Answers a machine.
+pub async fn answer(
+    app: &Arc<App>,
+    ask: Ask<'_>,
+    claims: &BootClaims,
+    peer: IpAddr,
+    headers: &HeaderMap,
+) -> Result<Response, BootError> {
+    let links = Links::of(app.config.public_url.as_deref(), headers, app.port)
+        .map_err(|e| BootError::bad_request(format!("moxxie: {e}")))?;
+    let request = Request { ask, claims, peer, links, now: app.clock.now() };
+    // A machine that did not say who it is needs no look at anything.
+    if claims.is_anonymous() {
+        let decision = decide(claims, &BootView::default(), ask, peer, &app.config.site, request.now);
+        return Ok(say(&request, &BootView::default(), &decision));
+    }
+    let look = app.snapshots.look().await;
+    let Some(snapshot) = look.snapshot else {
+        return Ok(never_seen_the_database(app, &request));
+    };
+    let view = snapshot.view(claims, request.asked());
+    let decision = decide(claims, &view, ask, peer, &app.config.site, request.now);
+    if !needs_database(&view, &decision) {
+        note(app, &request, &decision);
+        return Ok(say(&request, &view, &decision));
+    }
+    if !look.fresh {
+        // An arm that memory still shows may have been used or taken back: never from memory.
+        tracing::warn!(machine = %claims.label(), "armed, but the database does not answer: told to wait");
+        return Err(BootError { retry_after: Some(WAIT), ..BootError::later("moxxie: database away, wait") });
+    }
+    in_transaction(app, &request).await
+}
+
+/// Whether the answer depends on a window, whose truth is in the database alone.
+fn needs_database(view: &BootView, decision: &Decision) -> bool {
+    let open = |known: &Arc<Known>| {
+        known.assignment.boot.state.is_open() || known.assignment.spec.boot_policy == BootPolicy::Always
+    };
+    matches!(decision.outcome, Outcome::Boot { .. })
+        || view.by_mac.iter().chain(&view.by_uuid).any(open)
+}
+
+/// Before the database has answered for the first time nothing is known of any machine: the disk.
+fn never_seen_the_database(app: &App, request: &Request<'_>) -> Response {
+    let decision = Decision {
+        outcome: Outcome::Local(app.config.site.local_boot),
+        rule: "no-database",
+        reason: "moxxie has not reached its database since it was started".into(),
+        next_step: "see /readyz and the server's log".into(),
+        event: EventKind::Local,
+        lost: vec![],
+    };
+    say(request, &BootView::default(), &decision)
+}
+
+/// Decides again on what the database holds now, under a lock, and commits the start of the boot
+/// before its script is sent.
+async fn in_transaction(app: &Arc<App>, request: &Request<'_>) -> Result<Response, BootError> {
+    let session = SessionId(random());
+    let step = |view: &BootView| -> Result<_, std::convert::Infallible> {
+        let decision = decide(request.claims, view, request.ask, request.peer, &app.config.site, request.now);
+        let Outcome::Boot { known, after } = &decision.outcome else {
+            return Ok((None, (say(request, view, &decision), decision)));
+        };
+        match boot_script(app, request, known, after, session) {
+            Ok((text, start)) => Ok((Some(start), (reply::script(text), decision))),
+            // Nothing is committed: the window stays as it is until the cause is mended.
+            Err(error) => {
+                let decision = Decision {
+                    outcome: Outcome::Local(local_of(known)),
+                    rule: "cannot-boot",
+                    reason: format!("its boot cannot be prepared: {error}"),
+                    next_step: format!("see moxxie explain --mac {}", known.assignment.spec.mac_address),
+                    event: EventKind::BootError,
+                    lost: vec![],
+                };
+                Ok((None, (say(request, view, &decision), decision)))
+            }
+        }
+    };
+    match app.read().boot(request.claims, request.asked(), step).await {
+        Ok((response, decision)) => {
+            note(app, request, &decision);
+            Ok(response)
+        }
+        Err(StepError::Store(error @ StoreError::Unavailable(_))) => Err(error.into()),
+        Err(StepError::Store(error)) => {
+            tracing::error!(%error, machine = %request.claims.label(), "a boot could not be started");
+            Err(BootError::later("moxxie: cannot start boot, wait"))
+        }
+    }
+}
+
+fn boot_script(
+    app: &App,
+    request: &Request<'_>,
+    known: &Arc<Known>,
+    after: &BootRecord,
+    session: SessionId,
+) -> Result<(String, Start), ComposeError> {
+    let id = &known.assignment.id;
+    let config = mint(&app.key, session, id, after.generation, Purpose::Config);
+    let report = mint(&app.key, session, id, after.generation, Purpose::Report);
+    let tokens = Tokens { config: &config, report: &report };
+    let machine = For {
+        spec: &known.shelf.profile.spec,
+        assignment: Some(&known.assignment),
+        claims: request.claims,
+        peer: Some(request.peer),
+    };
+    let context = compose::context(machine, &app.config.site, &request.links, Some(tokens));
+    // A config that cannot be rendered must not start a boot that will wait for it.
+    for file in compose::platform(machine.spec)?.config_files() {
+        compose::config(machine.spec, &context, file.path)?;
+    }
+    let plan = compose::plan(&known.shelf, &context, &request.links, Some(&report))?;
+    let spec = &known.assignment.spec;
+    let title = format!("{} ({}) boots {}", spec.node_name, spec.mac_address, machine.spec.name);
+    let text = ipxe::boot(&plan, &Text::new(title), &request.again()?)
+        .map_err(|e| ComposeError::Args(e.to_string()))?;
+    let session = Session {
+        id: session,
+        assignment_id: id.clone(),
+        generation: after.generation,
+        network: app.config.site.token_network(request.peer),
+        minted_at: request.now,
+        expires_at: after.window_ends.unwrap_or(request.now),
+        first_used_at: None,
+        revoked: false,
+    };
+    Ok((text, Start { after: after.clone(), session }))
+}
+
+fn local_of(known: &Known) -> LocalBoot {
+    known.assignment.spec.local_boot.unwrap_or(known.shelf.profile.spec.local_boot)
+}
+
+/// Writes a decision that commits nothing as what the machine receives.
+pub fn say(request: &Request<'_>, view: &BootView, decision: &Decision) -> Response {
+    match script_of(request, view, decision) {
+        Ok(Some(text)) => reply::script(text),
+        Ok(None) => reply::no_script(&decision.reason),
+        Err(error) => {
+            tracing::error!(%error, machine = %request.claims.label(), "an answer could not be written");
+            match ipxe::local_disk(LocalBoot::Auto, &Text::new(error.to_string()), &Text::new(request.claims.label())) {
+                Some(text) => reply::script(text),
+                None => BootError::later("moxxie: internal error").into_response(),
+            }
+        }
+    }
+}
+
+/// The script of a decision that commits nothing. `None`: the answer is status 404.
+pub fn script_of(
+    request: &Request<'_>,
+    view: &BootView,
+    decision: &Decision,
+) -> Result<Option<String>, ComposeError> {
+    let who = who(request, view);
+    match &decision.outcome {
+        Outcome::Identify => {
+            let url = Word::url(format!("{}?identified=1", request.links.script(request.asked())))
+                .map_err(|e| ComposeError::Word(e.to_string()))?;
+            Ok(Some(ipxe::identify(&url)))
+        }
+        Outcome::Local(how) => {
+            let why = match decision.next_step.as_str() {
+                "" => decision.reason.clone(),
+                next => format!("{}. {next}", decision.reason),
+            };
+            Ok(ipxe::local_disk(*how, &Text::new(why), &Text::new(who)))
+        }
+        Outcome::Menu(local) => menu(request, view, decision, *local).map(Some),
+        Outcome::BootUnassigned(shelf) => stranger(request, shelf).map(Some),
+        Outcome::Boot { .. } => Ok(None),
+    }
+}
+
+fn who(request: &Request<'_>, view: &BootView) -> String {
+    match view.by_mac.first().or(view.by_uuid.as_ref()) {
+        Some(known) => format!("{} ({})", known.assignment.spec.node_name, request.claims.label()),
+        None => request.claims.label(),
+    }
+}
+
+fn menu(
+    request: &Request<'_>,
+    view: &BootView,
+    decision: &Decision,
+    local: LocalBoot,
+) -> Result<String, ComposeError> {
+    let claims = request.claims;
+    let mut items = Vec::new();
+    for shelf in view.offered.iter().filter(|s| offered(s)) {
+        let spec = &shelf.profile.spec;
+        let title = match spec.description.as_str() {
+            "" => spec.name.to_string(),
+            about => format!("{} - {about}", spec.name),
+        };
+        let choice = Request {
+            ask: Ask::Profile(&spec.name),
+            claims,
+            peer: request.peer,
+            links: request.links.clone(),
+            now: request.now,
+        };
+        items.push(MenuItem { title: Text::new(title), url: choice.again()? });
+    }
+    let product = [&claims.manufacturer, &claims.product].into_iter().flatten().cloned().collect::<Vec<_>>().join(" ");
+    let mut lines = vec![Text::new(format!("{}: {}", claims.label(), decision.reason))];
+    if let Some(uuid) = claims.uuid {
+        lines.push(Text::new(format!("UUID {uuid}")));
+    }
+    if !product.is_empty() {
+        lines.push(Text::new(product));
+    }
+    lines.push(Text::new(&decision.next_step));
+    let title = Text::new(format!("Moxxie: {}", claims.label()));
+    Ok(ipxe::menu(&Menu {
+        title: &title,
+        machine_lines: &lines,
+        items: &items,
+        again: &request.again()?,
+        timeout_ms: MENU_MS,
+        local,
+    }))
+}
+
+/// Whether a stranger may choose it; the gate asks the same again when the choice comes back.
+fn offered(shelf: &Shelf) -> bool {
+    let spec = &shelf.profile.spec;
+    spec.menu && !spec.destructive && spec.config_template.is_none()
+}
+
+/// The script of a profile that was chosen in the menu: no session, no config, no report.
+fn stranger(request: &Request<'_>, shelf: &Shelf) -> Result<String, ComposeError> {
+    let spec = &shelf.profile.spec;
+    let machine = For { spec, assignment: None, claims: request.claims, peer: Some(request.peer) };
+    let context = compose::context(machine, &Default::default(), &request.links, None);
+    let plan = compose::plan(shelf, &context, &request.links, None)?;
+    let title = format!("{} boots {}", request.claims.label(), spec.name);
+    ipxe::boot(&plan, &Text::new(title), &request.again()?).map_err(|e| ComposeError::Args(e.to_string()))
+}
+
+/// Remembers the machine and what it was told. The machine does not wait for this.
+fn note(app: &App, request: &Request<'_>, decision: &Decision) {
+    let claims = request.claims;
+    let message = match decision.next_step.as_str() {
+        "" => decision.reason.clone(),
+        next => format!("{} ({next})", decision.reason),
+    };
+    let event = app.event(decision.event, claims.mac, Some(request.peer), &message);
+    let machine = claims.mac.map(|mac| MachineSeen {
+        mac_address: mac,
+        uuid: claims.uuid.map(|u| u.to_string()),
+        serial: claims.serial.as_ref().map(|s| s.to_string()),
+        arch: claims.arch.clone(),
+        platform: claims.platform.clone(),
+        manufacturer: claims.manufacturer.clone(),
+        product: claims.product.clone(),
+        ip: Some(request.peer.to_canonical().to_string()),
+        node_name: event.node_name.clone(),
+        boot_profile: event.boot_profile.clone(),
+        last_answer: Some(outcome_name(&decision.outcome).to_owned()),
+        first_seen_at: request.now,
+        last_seen_at: request.now,
+    });
+    tracing::info!(
+        machine = %claims.label(), node = event.node_name.as_deref(), answer = outcome_name(&decision.outcome),
+        rule = decision.rule, peer = %request.peer, "boot decision: {}", decision.reason
+    );
+    app.events.push(event, machine);
+}
+
+/// The outcome in the API's words.
+pub fn outcome_name(outcome: &Outcome) -> &'static str {
+    match outcome {
+        Outcome::Identify => "identify",
+        Outcome::Menu(_) => "menu",
+        Outcome::Local(_) => "local",
+        Outcome::Boot { .. } => "boot",
+        Outcome::BootUnassigned(_) => "boot-unassigned",
+    }
+}

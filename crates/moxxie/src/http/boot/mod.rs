@@ -1,0 +1,8 @@
+//! The boot routes: for machines, without login.
+
+pub mod asset;
+pub mod config;
+pub mod gate;
+pub mod menu;
+pub mod reply;
+pub mod report;

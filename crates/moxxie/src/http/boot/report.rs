@@ -1,0 +1,96 @@
+//! `GET|POST /boot/report`: a machine says how its boot goes.
+
+use crate::app::App;
+use crate::http::error::BootError;
+use crate::http::extract::{Peer, Query};
+use axum::body::Body;
+use axum::extract::State;
+use axum::http::StatusCode;
+use http_body_util::{BodyExt, Limited};
+use moxxie_core::boot::decide::Known;
+use moxxie_core::boot::event::{EventKind, one_line};
+use moxxie_core::boot::session::{Refusal, Session, may_report};
+use moxxie_core::secret::mask_text;
+use moxxie_core::token::{PresentedToken, Purpose};
+use moxxie_store::StepError;
+use std::sync::Arc;
+
+/// Largest body.
+const MAX_BODY: usize = 64 * 1024;
+
+/// A report. GET as well, because installers have wget and little else.
+#[utoipa::path(get, path = "/boot/report", tag = "boot", params(
+    ("t" = String, Query, description = "the report token"),
+    ("stage" = String, Query, description = "started, progress, installed or failed"),
+    ("message" = Option<String>, Query, description = "one line; else the body, at most 64 KiB"),
+), responses(
+    (status = 204, description = "noted"), (status = 400, description = "no such stage"),
+    (status = 403, description = "not allowed"), (status = 413, description = "body too large"),
+))]
+pub async fn report(
+    State(app): State<Arc<App>>,
+    Peer(peer): Peer,
+    query: Query,
+    body: Body,
+) -> Result<StatusCode, BootError> {
+    let one = |name| query.one(name).map_err(|e| BootError::bad_request(format!("moxxie: {e}")));
+    let (token, stage, message) = (one("t")?, one("stage")?, one("message")?);
+    let bytes = match Limited::new(body, MAX_BODY).collect().await {
+        Ok(collected) => collected.to_bytes(),
+        Err(error) if error.is::<http_body_util::LengthLimitError>() => {
+            return Err(BootError::new(StatusCode::PAYLOAD_TOO_LARGE, "moxxie: report too large"));
+        }
+        Err(_) => return Err(BootError::bad_request("moxxie: body cut off")),
+    };
+    let kind = match stage {
+        Some("started") => EventKind::Started,
+        Some("progress") => EventKind::Progress,
+        Some("installed") => EventKind::Installed,
+        Some("failed") => EventKind::Failed,
+        _ => {
+            return Err(BootError::bad_request(
+                "moxxie: stage is started, progress, installed or failed",
+            ));
+        }
+    };
+    let body = String::from_utf8_lossy(&bytes);
+    // Machines quote URLs and files in their messages; what looks like a secret is masked.
+    let text = mask_text(message.unwrap_or(&body));
+    let message = match one_line(text.trim(), 1000) {
+        line if line.is_empty() => format!("reported {}", stage.unwrap_or("")),
+        line => line,
+    };
+    let refuse = |why: Refusal| {
+        tracing::warn!(%peer, reason = %why, "report refused");
+        BootError::forbidden()
+    };
+    let Some(token) = token.and_then(PresentedToken::parse) else {
+        return Err(refuse(Refusal::Foreign));
+    };
+    let now = app.clock.now();
+    let step = |session: &Session, known: &Known| {
+        let assignment = &known.assignment;
+        if !token.is_genuine(&app.key, &assignment.id, session.generation, Purpose::Report) {
+            return Err(Refusal::Foreign);
+        }
+        may_report(session, known, peer)?;
+        let mut event = app.event(kind, Some(assignment.spec.mac_address), Some(peer), &message);
+        event.node_name = Some(assignment.spec.node_name.to_string());
+        event.boot_profile = Some(known.shelf.profile.spec.name.to_string());
+        let record = match kind {
+            EventKind::Installed => Some(assignment.boot.reported(true, now)),
+            EventKind::Failed => Some(assignment.boot.reported(false, now)),
+            _ => None,
+        };
+        Ok((event, record))
+    };
+    match app.write().report(token.session, now, step).await {
+        Ok(Some(())) => {
+            metrics::counter!("moxxie_boot_events_total", "kind" => kind.as_str()).increment(1);
+            Ok(StatusCode::NO_CONTENT)
+        }
+        Ok(None) => Err(refuse(Refusal::Foreign)),
+        Err(StepError::Step(why)) => Err(refuse(why)),
+        Err(StepError::Store(error)) => Err(error.into()),
+    }
+}

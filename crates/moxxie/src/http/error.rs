@@ -1,0 +1,229 @@
+//! One place turns errors into replies: a short plain line for machines (Talos shows the first
+//! 32 bytes), `application/problem+json` (RFC 9457) for programs. The log gets the cause.
+
+use axum::Json;
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use moxxie_store::StoreError;
+use serde::Serialize;
+
+/// Seconds that a machine or client is asked to wait when the database is away.
+const WAIT: u64 = 5;
+
+/// A refusal on a boot route. Never a 200: BIOS iPXE would run its body.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BootError {
+    /// 4xx, 429 or 503.
+    pub status: StatusCode,
+    /// One line for the machine's screen.
+    pub line: String,
+    /// Whole seconds after which asking again makes sense; iPXE obeys it.
+    pub retry_after: Option<u64>,
+}
+
+impl BootError {
+    /// The request cannot be understood.
+    pub fn bad_request(line: impl std::fmt::Display) -> BootError {
+        BootError::new(StatusCode::BAD_REQUEST, line)
+    }
+
+    /// There is no such thing.
+    pub fn not_found(line: impl std::fmt::Display) -> BootError {
+        BootError::new(StatusCode::NOT_FOUND, line)
+    }
+
+    /// Any bad token, with one body for all causes.
+    pub fn forbidden() -> BootError {
+        BootError::new(StatusCode::FORBIDDEN, "moxxie: not allowed")
+    }
+
+    /// Not now; ask again.
+    pub fn later(line: impl std::fmt::Display) -> BootError {
+        BootError { retry_after: Some(WAIT), ..BootError::new(StatusCode::SERVICE_UNAVAILABLE, line) }
+    }
+
+    /// Any status.
+    pub fn new(status: StatusCode, line: impl std::fmt::Display) -> BootError {
+        BootError { status, line: line.to_string(), retry_after: None }
+    }
+}
+
+impl From<StoreError> for BootError {
+    fn from(error: StoreError) -> BootError {
+        tracing::warn!(%error, "the database could not answer a machine");
+        BootError::later("moxxie: database away, wait")
+    }
+}
+
+impl IntoResponse for BootError {
+    fn into_response(self) -> Response {
+        let mut line = moxxie_core::boot::event::one_line(&self.line, 200);
+        line.push('\n');
+        let mut response = (self.status, line).into_response();
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        if let Some(seconds) = self.retry_after {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        response
+    }
+}
+
+/// What is wrong with one field.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
+pub struct FieldError {
+    /// JSON pointer (RFC 6901) to the field.
+    pub pointer: String,
+    /// What is wrong with it, and what would be right.
+    pub message: String,
+}
+
+impl FieldError {
+    /// About the field at this pointer.
+    pub fn new(pointer: impl Into<String>, message: impl std::fmt::Display) -> FieldError {
+        FieldError { pointer: pointer.into(), message: message.to_string() }
+    }
+}
+
+/// An error of the API (RFC 9457).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
+pub struct Problem {
+    /// `about:blank`, or a URN that names the kind of problem.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// The kind, in words.
+    pub title: String,
+    /// The HTTP status.
+    pub status: u16,
+    /// This occurrence, and what to do next.
+    pub detail: String,
+    /// The fields that are wrong.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub errors: Vec<FieldError>,
+}
+
+/// A refusal of the API.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ApiError {
+    status: StatusCode,
+    code: &'static str,
+    detail: String,
+    errors: Vec<FieldError>,
+}
+
+/// What a handler of the API gives back.
+pub type ApiResult<T> = Result<T, ApiError>;
+
+macro_rules! kinds {
+    ($($(#[$doc:meta])* $name:ident => $status:ident, $code:literal;)*) => {
+        impl ApiError {$(
+            $(#[$doc])*
+            pub fn $name(detail: impl std::fmt::Display) -> ApiError {
+                ApiError { status: StatusCode::$status, code: $code, detail: detail.to_string(), errors: vec![] }
+            }
+        )*}
+    };
+}
+
+kinds! {
+    /// The request cannot be understood.
+    bad_request => BAD_REQUEST, "bad-request";
+    /// No token, or not a good one.
+    unauthorized => UNAUTHORIZED, "unauthorized";
+    /// The token's role does not allow it.
+    forbidden => FORBIDDEN, "forbidden";
+    /// There is no such thing.
+    not_found => NOT_FOUND, "not-found";
+    /// This URL does not have that method.
+    method_not_allowed => METHOD_NOT_ALLOWED, "method-not-allowed";
+    /// It contradicts what is there.
+    conflict => CONFLICT, "conflict";
+    /// It has changed since it was read.
+    stale => PRECONDITION_FAILED, "stale";
+    /// Larger than allowed.
+    too_large => PAYLOAD_TOO_LARGE, "too-large";
+    /// Not a media type or encoding that is read here.
+    unsupported_media => UNSUPPORTED_MEDIA_TYPE, "unsupported-media-type";
+    /// Understood, but not valid.
+    invalid => UNPROCESSABLE_ENTITY, "invalid";
+    /// A server that was asked on the caller's behalf did not deliver.
+    bad_gateway => BAD_GATEWAY, "import-failed";
+    /// Cannot answer now.
+    unavailable => SERVICE_UNAVAILABLE, "unavailable";
+    /// No space left.
+    full => INSUFFICIENT_STORAGE, "disk-full";
+    /// A bug.
+    internal => INTERNAL_SERVER_ERROR, "internal";
+}
+
+impl ApiError {
+    /// Understood, but these fields are not valid.
+    pub fn fields(errors: Vec<FieldError>) -> ApiError {
+        let detail = match errors.as_slice() {
+            [one] => format!("{}: {}", one.pointer, one.message),
+            many => format!("{} fields are not valid", many.len()),
+        };
+        ApiError { errors, ..ApiError::invalid(detail) }
+    }
+
+    /// One field is not valid.
+    pub fn field(pointer: impl Into<String>, message: impl std::fmt::Display) -> ApiError {
+        ApiError::fields(vec![FieldError::new(pointer, message)])
+    }
+
+    /// Puts the fields below an array item, for requests that carry several objects.
+    pub fn below(mut self, prefix: &str) -> ApiError {
+        for error in &mut self.errors {
+            error.pointer.insert_str(0, prefix);
+        }
+        self.detail = format!("{prefix}: {}", self.detail);
+        self
+    }
+}
+
+impl From<StoreError> for ApiError {
+    fn from(error: StoreError) -> ApiError {
+        match error {
+            StoreError::Unavailable(ref why) => {
+                tracing::warn!(error = %why, "the database could not answer the API");
+                ApiError::unavailable("the database does not answer; try again, and see /readyz")
+            }
+            StoreError::NewerSchema { .. } => ApiError::unavailable(error),
+            StoreError::NotFound(what) => ApiError::not_found(format!("no such {what}")),
+            StoreError::Conflict(why) => ApiError::conflict(why),
+            StoreError::Stale => ApiError::stale("it has changed since you read it: read it again"),
+            StoreError::Full => ApiError::full("the database's disk is full: free some space, nothing was changed"),
+            StoreError::Corrupt(ref why) => {
+                tracing::error!(error = %why, "unreadable row");
+                ApiError::internal("the database holds something unreadable; the log says what")
+            }
+        }
+    }
+}
+
+impl IntoResponse for ApiError {
+    fn into_response(self) -> Response {
+        let problem = Problem {
+            kind: format!("urn:moxxie:problem:{}", self.code),
+            title: self.status.canonical_reason().unwrap_or("Error").to_owned(),
+            status: self.status.as_u16(),
+            detail: self.detail,
+            errors: self.errors,
+        };
+        let mut response = (self.status, Json(problem)).into_response();
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        match self.status {
+            StatusCode::UNAUTHORIZED => {
+                headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+            }
+            StatusCode::SERVICE_UNAVAILABLE => {
+                headers.insert(header::RETRY_AFTER, HeaderValue::from(WAIT));
+            }
+            _ => {}
+        }
+        response
+    }
+}

@@ -1,0 +1,12 @@
+//! What handlers take out of a request, parsed once.
+
+mod actor;
+mod json;
+mod peer;
+mod query;
+
+pub use actor::{Admin, Operator, Viewer, authenticate, bearer};
+pub use json::{JsonBody, parse_json, read as read_body, typed};
+pub use peer::Peer;
+pub(crate) use query::is_encoded;
+pub use query::{Query, QueryError};

@@ -1,0 +1,174 @@
+//! What every request goes through: limits on its head, the allowlist, one log line, and a net
+//! for panics.
+
+use crate::app::App;
+use crate::http::error::{ApiError, BootError};
+use crate::http::extract::{Peer, Query};
+use axum::extract::{MatchedPath, Request, State};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri, Version, header};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use moxxie_core::site;
+use std::sync::Arc;
+use std::time::Instant;
+
+/// Longest path and query in bytes.
+const MAX_URI: usize = 8 * 1024;
+/// Longest query in parameters.
+const MAX_PARAMETERS: usize = 32;
+/// Bytes of all headers at most.
+const MAX_HEADERS: usize = 16 * 1024;
+
+/// Which face an error shows.
+fn is_boot(path: &str) -> bool {
+    path.starts_with("/boot/") || path == "/boot"
+}
+
+fn refusal(path: &str, status: StatusCode, why: &str) -> Response {
+    if is_boot(path) {
+        return BootError::new(status, format!("moxxie: {why}")).into_response();
+    }
+    let mut response = ApiError::bad_request(why).into_response();
+    if status != StatusCode::BAD_REQUEST {
+        *response.status_mut() = status;
+    }
+    response
+}
+
+/// Shim asks for `<dir>//grubx64.efi` (measured): two slashes in an asset's path are one.
+pub fn collapse_slashes(mut request: axum::http::Request<axum::body::Body>) -> axum::http::Request<axum::body::Body> {
+    let uri = request.uri();
+    if uri.path().starts_with("/boot/assets/") && uri.path().contains("//") {
+        let mut path = uri.path().to_owned();
+        while path.contains("//") {
+            path = path.replace("//", "/");
+        }
+        let query = uri.query().map(|q| format!("?{q}")).unwrap_or_default();
+        if let Ok(clean) = format!("{path}{query}").parse::<Uri>() {
+            *request.uri_mut() = clean;
+        }
+    }
+    request
+}
+
+/// Limits, allowlist, log line, metrics.
+pub async fn every_request(
+    State(app): State<Arc<App>>,
+    matched: Option<MatchedPath>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let started = Instant::now();
+    let method = request.method().clone();
+    // The query may carry a token and is never logged.
+    let path = request.uri().path().to_owned();
+    let peer = Peer::of(request.extensions());
+    let route = matched.as_ref().map_or("none", |m| m.as_str()).to_owned();
+    let mut response = match check_head(&request).err() {
+        Some((status, why)) => close(refusal(&path, status, why)),
+        None if is_boot(&path) && !site::contains(&app.config.allow, peer.0) => {
+            metrics::counter!("moxxie_outside_allowlist_total").increment(1);
+            BootError::new(StatusCode::FORBIDDEN, "moxxie: network not allowed").into_response()
+        }
+        None => next.run(request).await,
+    };
+    if matches!(response.status(), StatusCode::METHOD_NOT_ALLOWED) && response.headers().get(header::CONTENT_TYPE).is_none() {
+        let allow = response.headers().get(header::ALLOW).cloned();
+        response = match is_boot(&path) {
+            true => BootError::new(StatusCode::METHOD_NOT_ALLOWED, "moxxie: method not allowed").into_response(),
+            false => ApiError::method_not_allowed(format!("{path} does not have {method}")).into_response(),
+        };
+        if let Some(allow) = allow {
+            response.headers_mut().insert(header::ALLOW, allow);
+        }
+    }
+    response.headers_mut().insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    let status = response.status();
+    let elapsed = started.elapsed();
+    metrics::counter!("moxxie_http_requests_total", "route" => route.clone(), "method" => method_label(&method), "status" => status.as_u16().to_string()).increment(1);
+    metrics::histogram!("moxxie_http_request_seconds", "route" => route).record(elapsed.as_secs_f64());
+    let path = secret_path(&path);
+    tracing::info!(
+        method = %method, path = %path, status = status.as_u16(), peer = %peer.0,
+        elapsed_us = u64::try_from(elapsed.as_micros()).unwrap_or(u64::MAX), "request"
+    );
+    response
+}
+
+/// Methods by name; anything else is one label, so that clients cannot grow the metrics.
+fn method_label(method: &axum::http::Method) -> &'static str {
+    match method.as_str() {
+        "GET" => "GET",
+        "HEAD" => "HEAD",
+        "POST" => "POST",
+        "PUT" => "PUT",
+        "PATCH" => "PATCH",
+        "DELETE" => "DELETE",
+        _ => "other",
+    }
+}
+
+/// A config's path may carry the token as its fourth part; it does not reach the log.
+fn secret_path(path: &str) -> std::borrow::Cow<'_, str> {
+    let Some(rest) = path.strip_prefix("/boot/configs/") else { return path.into() };
+    let parts: Vec<&str> = rest.split('/').collect();
+    let masked: Vec<&str> =
+        parts.iter().enumerate().map(|(i, p)| if i >= 2 && p.len() > 32 { "********" } else { p }).collect();
+    format!("/boot/configs/{}", masked.join("/")).into()
+}
+
+fn close(mut response: Response) -> Response {
+    response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    response
+}
+
+fn check_head(request: &Request) -> Result<(), (StatusCode, &'static str)> {
+    let uri = request.uri();
+    let raw = uri.path_and_query().map_or("", |p| p.as_str());
+    if raw.len() > MAX_URI {
+        return Err((StatusCode::URI_TOO_LONG, "URL too long"));
+    }
+    // A proxy's absolute form names a host of its own; nothing here is a proxy.
+    if uri.scheme().is_some() || uri.authority().is_some() {
+        return Err((StatusCode::BAD_REQUEST, "absolute URL"));
+    }
+    let path = uri.path();
+    if !crate::http::extract::is_encoded(path) || path.contains("%00") {
+        return Err((StatusCode::BAD_REQUEST, "bad percent-encoding"));
+    }
+    if path.contains('\\') || path.split('/').any(|s| s == "." || s == "..") {
+        return Err((StatusCode::BAD_REQUEST, "bad path"));
+    }
+    let query = uri.query().unwrap_or("");
+    if query.split('&').count() > MAX_PARAMETERS {
+        return Err((StatusCode::BAD_REQUEST, "too many parameters"));
+    }
+    if Query::parse(query).is_err() {
+        return Err((StatusCode::BAD_REQUEST, "bad percent-encoding"));
+    }
+    check_headers(request.headers(), request.version())
+}
+
+fn check_headers(headers: &HeaderMap, version: Version) -> Result<(), (StatusCode, &'static str)> {
+    let bytes: usize = headers.iter().map(|(n, v)| n.as_str().len() + v.len() + 4).sum();
+    if bytes > MAX_HEADERS {
+        return Err((StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "headers too large"));
+    }
+    // Two ways to say where a body ends are a smuggling attempt (RFC 9112, section 6.3).
+    let lengths = headers.get_all(header::CONTENT_LENGTH).iter().count();
+    if lengths > 1 || (lengths == 1 && headers.contains_key(header::TRANSFER_ENCODING)) {
+        return Err((StatusCode::BAD_REQUEST, "ambiguous body length"));
+    }
+    let hosts = headers.get_all(header::HOST).iter().count();
+    if hosts > 1 || (hosts == 0 && version == Version::HTTP_11) {
+        return Err((StatusCode::BAD_REQUEST, "Host missing or repeated"));
+    }
+    Ok(())
+}
+
+/// A handler that panics costs its own request only.
+pub fn panicked(_: Box<dyn std::any::Any + Send + 'static>) -> Response {
+    tracing::error!("a handler panicked; this is a bug");
+    // Machines wait and ask again; the API has no better word for it either.
+    BootError::later("moxxie: internal error, wait").into_response()
+}

@@ -1,0 +1,13 @@
+//! HTTP: every URL on one page ([`router`]), two faces of one error type ([`error`]), and one
+//! file per endpoint.
+
+pub mod api;
+pub mod boot;
+pub mod docs;
+pub mod error;
+pub mod extract;
+pub mod links;
+pub mod middleware;
+pub mod ops;
+pub mod range;
+pub mod router;

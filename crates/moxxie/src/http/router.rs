@@ -1,0 +1,77 @@
+//! Every URL, on one page, grouped by who calls it.
+
+use crate::app::App;
+use crate::http::api::v1::{apply, assignments, assets, audit, backup, events, explain, machines, profiles, tokens};
+use crate::http::{boot, docs, error, middleware, ops};
+use axum::Router;
+use axum::extract::Request;
+use axum::middleware::{from_fn_with_state, map_request};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use std::sync::Arc;
+use tower_http::catch_panic::CatchPanicLayer;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+/// The routes with their description.
+pub fn described() -> OpenApiRouter<Arc<App>> {
+    OpenApiRouter::with_openapi(crate::openapi::base())
+        // Machines: no login.
+        .routes(routes!(boot::menu::menu))
+        .routes(routes!(boot::asset::asset))
+        .routes(routes!(boot::config::config))
+        .routes(routes!(boot::config::resource))
+        .routes(routes!(boot::config::resource_with_token))
+        .routes(routes!(boot::report::report))
+        // Operators and programs: a bearer token each.
+        .routes(routes!(profiles::list::list, profiles::create::create))
+        .routes(routes!(profiles::get::get, profiles::update::put, profiles::update::patch, profiles::delete::delete))
+        .routes(routes!(assets::list, assets::import))
+        .routes(routes!(assets::upload, assets::remove))
+        .routes(routes!(assignments::list::list, assignments::create::create))
+        .routes(routes!(
+            assignments::get::get,
+            assignments::update::put,
+            assignments::update::patch,
+            assignments::delete::delete
+        ))
+        .routes(routes!(assignments::arm::arm))
+        .routes(routes!(assignments::arm::disarm))
+        .routes(routes!(explain::explain))
+        .routes(routes!(machines::list))
+        .routes(routes!(events::list))
+        .routes(routes!(apply::apply))
+        .routes(routes!(apply::export))
+        .routes(routes!(audit::list))
+        .routes(routes!(tokens::list, tokens::create))
+        .routes(routes!(tokens::revoke))
+        .routes(routes!(backup::backup))
+        .routes(routes!(backup::restore))
+        // Monitoring and load balancers.
+        .routes(routes!(ops::livez))
+        .routes(routes!(ops::readyz))
+        .routes(routes!(ops::metrics))
+}
+
+/// The whole service.
+pub fn router(app: Arc<App>) -> Router {
+    let (routes, description) = described().split_for_parts();
+    routes
+        // axum has no suffix patterns: the handler takes the name and its `.ipxe` apart.
+        .route("/boot/{profile}", get(boot::menu::profile))
+        .route("/boot/report", axum::routing::post(boot::report::report))
+        .route("/api/v1/openapi.json", docs::json(&description))
+        .route("/api/docs", docs::page(&description))
+        .fallback(not_found)
+        .layer(CatchPanicLayer::custom(middleware::panicked))
+        .layer(from_fn_with_state(app.clone(), middleware::every_request))
+        .layer(map_request(async |request: Request| middleware::collapse_slashes(request)))
+        .with_state(app)
+}
+
+async fn not_found(request: Request) -> Response {
+    match request.uri().path().starts_with("/boot") {
+        true => error::BootError::not_found("moxxie: no such route").into_response(),
+        false => error::ApiError::not_found("no such URL; /api/docs lists them").into_response(),
+    }
+}

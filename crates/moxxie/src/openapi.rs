@@ -1,0 +1,26 @@
+//! The description of the API, made from the code.
+
+use utoipa::OpenApi;
+use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
+
+#[derive(OpenApi)]
+#[openapi(
+    info(title = "Moxxie", description = "Network boot for people who run their own metal."),
+    tags(
+        (name = "boot", description = "For machines; no login, behind the allowlist"),
+        (name = "profiles", description = "What machines boot"),
+        (name = "assignments", description = "Which machine boots what"),
+        (name = "operations", description = "Events, audit, tokens, backup, health"),
+    ),
+)]
+struct Base;
+
+/// The frame that the routes fill in.
+pub fn base() -> utoipa::openapi::OpenApi {
+    let mut base = Base::openapi();
+    let bearer = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).build();
+    base.components
+        .get_or_insert_default()
+        .add_security_scheme("token", SecurityScheme::Http(bearer));
+    base
+}

@@ -1,0 +1,159 @@
+//! `moxxie serve`: from settings to a running server.
+
+use crate::app::{App, Parts};
+use crate::clock::Clock;
+use crate::config::{Config, Overrides};
+use crate::{firstrun, http, server, telemetry};
+use anyhow::{Context, Result};
+use moxxie_core::time::Span;
+use moxxie_core::token::api_token_hash;
+use moxxie_store::blobs::LocalAssets;
+use moxxie_store::{Store, StoreError};
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+
+/// Exit code when the database belongs to a newer version.
+const NEWER_SCHEMA: u8 = 3;
+/// How often windows are settled and old rows removed.
+const HOUSEKEEPING: Duration = Duration::from_secs(30);
+
+/// What the environment says beside the flags.
+#[derive(Default)]
+pub struct Secrets {
+    /// `MOXXIE_ADMIN_TOKEN`
+    pub admin_token: Option<String>,
+    /// `MOXXIE_SECRET_KEY`
+    pub secret_key: Option<String>,
+}
+
+/// Runs the server until it is told to stop.
+pub async fn run(given: Overrides, secrets: Secrets) -> Result<ExitCode> {
+    let config = Config::load(given)?;
+    let _logs = telemetry::logs(&config.log_level, config.log_json)?;
+    firstrun::data_dir(&config.data_dir)?;
+    let _lock = firstrun::lock(&config.data_dir)?;
+    firstrun::config_template(&config.data_dir)?;
+    let key = firstrun::site_key(&config.data_dir, secrets.secret_key.as_deref())?;
+    let (admin_token, new_token) = firstrun::admin_token(&config.data_dir, secrets.admin_token)?;
+    let assets = LocalAssets::open(&config.assets_dir)
+        .await
+        .with_context(|| format!("the assets' folder {}", config.assets_dir.display()))?;
+    assets.sweep_tmp().await.context("cannot sweep the assets' folder")?;
+
+    let store = Arc::new(Store::open(&config.database_url).await?);
+    // A schema of a newer version must not be touched, and is worth an exit code of its own.
+    let first_try = store.migrate().await;
+    if let Err(error @ StoreError::NewerSchema { .. }) = &first_try {
+        crate::cli::out::note(&error.to_string());
+        return Ok(ExitCode::from(NEWER_SCHEMA));
+    }
+    if store.is_sqlite() {
+        first_try.as_ref().map_err(|e| anyhow::anyhow!("{e}"))?;
+    }
+
+    let listener = TcpListener::bind(config.listen)
+        .await
+        .with_context(|| format!("cannot listen on {}", config.listen))?;
+    let address = listener.local_addr().context("the listener has no address")?;
+    let app = App::start(Parts {
+        config,
+        port: address.port(),
+        store: store.clone(),
+        assets,
+        clock: Arc::new(Clock::default()),
+        key,
+        admin_hash: api_token_hash(&admin_token),
+    });
+    let (stop, stopped) = watch::channel(false);
+    match first_try {
+        Ok(()) => app.migrated.store(true, Ordering::SeqCst),
+        Err(error) => {
+            tracing::warn!(%error, "the database does not answer; trying again until it does");
+            tokio::spawn(migrate_later(app.clone(), store.clone()));
+        }
+    }
+    // The first look, so that the first machine need not wait for it.
+    app.snapshots.look().await;
+    tokio::spawn(housekeeping(app.clone()));
+    tokio::spawn(server::signals(app.clone(), stop));
+
+    let _ = crate::cli::out::line(&format!("moxxie listening on http://{address}"));
+    if new_token {
+        let _ = crate::cli::out::line(&format!(
+            "admin token (shown once; kept in {}): {admin_token}",
+            app.config.data_dir.join("admin-token").display()
+        ));
+    }
+    tracing::info!(version = env!("CARGO_PKG_VERSION"), %address, "ready");
+    server::serve(listener, http::router::router(app.clone()), app.clone(), stopped).await;
+    app.events.flush(Duration::from_secs(5)).await;
+    store.close().await;
+    tracing::info!("stopped");
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Migrates on a thread of its own: sqlx's migrator gives a future that cannot move between
+/// threads, which a spawned task must.
+async fn migrate(store: Arc<Store>) -> moxxie_store::Result<()> {
+    let runtime = tokio::runtime::Handle::current();
+    let done = tokio::task::spawn_blocking(move || runtime.block_on(store.migrate())).await;
+    done.unwrap_or_else(|_| Err(StoreError::Unavailable("the migration was cut off".into())))
+}
+
+/// Goes on trying until the database is there.
+async fn migrate_later(app: Arc<App>, store: Arc<Store>) {
+    let mut pause = Duration::from_millis(500);
+    loop {
+        tokio::time::sleep(pause).await;
+        match migrate(store.clone()).await {
+            Ok(()) => {
+                app.migrated.store(true, Ordering::SeqCst);
+                tracing::info!("the database is there");
+                return;
+            }
+            Err(error @ StoreError::NewerSchema { .. }) => {
+                crate::cli::out::note(&error.to_string());
+                std::process::exit(NEWER_SCHEMA.into());
+            }
+            Err(error) => {
+                tracing::debug!(%error, "the database still does not answer");
+                pause = (pause * 2).min(Duration::from_secs(5));
+            }
+        }
+    }
+}
+
+/// Closes windows whose time is over, follows the database's clock, removes what is old.
+async fn housekeeping(app: Arc<App>) {
+    loop {
+        if app.migrated.load(Ordering::SeqCst) {
+            tidy(&app).await;
+        }
+        tokio::time::sleep(HOUSEKEEPING).await;
+    }
+}
+
+async fn tidy(app: &App) {
+    match app.read().ping().await {
+        Ok(Some(time)) => app.clock.follow(time),
+        Ok(None) => {}
+        Err(error) => {
+            tracing::debug!(%error, "housekeeping waits for the database");
+            return;
+        }
+    }
+    let now = app.clock.now();
+    if let Err(error) = app.write().settle(&app.config.site, now).await {
+        tracing::warn!(%error, "windows were not settled");
+    }
+    let events_before = now + Span(-Span::days(app.config.event_days).0);
+    // A slow install may report for a week after its window.
+    let sessions_before = now + Span(-Span::days(7).0);
+    if let Err(error) = app.read().prune(events_before, sessions_before).await {
+        tracing::warn!(%error, "old rows were not removed");
+    }
+}

@@ -1,0 +1,62 @@
+//! Logs and metrics.
+
+use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
+use std::sync::OnceLock;
+use tracing_appender::non_blocking::WorkerGuard;
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::fmt::format::FmtSpan;
+
+/// Starts logging to standard error. A reader that stops reading never blocks a request: lines
+/// are dropped instead. The guard writes out what is left when it is dropped.
+pub fn logs(level: &str, json: bool) -> anyhow::Result<WorkerGuard> {
+    let filter = EnvFilter::try_new(level)
+        .map_err(|e| anyhow::anyhow!("log.level {level:?} is not a log filter: {e}"))?;
+    let (writer, guard) = tracing_appender::non_blocking(std::io::stderr());
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(writer)
+        .with_span_events(FmtSpan::NONE)
+        .with_target(false);
+    // A second start in one process (tests) keeps the first subscriber.
+    let _ = if json {
+        builder.json().flatten_event(true).try_init()
+    } else {
+        use std::io::IsTerminal;
+        builder.with_ansi(std::io::stderr().is_terminal()).try_init()
+    };
+    Ok(guard)
+}
+
+/// The process-wide recorder of metrics.
+pub fn metrics() -> PrometheusHandle {
+    static HANDLE: OnceLock<PrometheusHandle> = OnceLock::new();
+    HANDLE
+        .get_or_init(|| {
+            const SECONDS: [f64; 10] = [0.0005, 0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 30.0];
+            let builder = PrometheusBuilder::new();
+            // Only an empty list of buckets is an error.
+            let builder = match builder.set_buckets(&SECONDS) {
+                Ok(builder) => builder,
+                Err(_) => PrometheusBuilder::new(),
+            };
+            let recorder = builder.build_recorder();
+            let handle = recorder.handle();
+            // Another recorder was set before us: ours then stays empty, which is harmless.
+            let _ = metrics::set_global_recorder(recorder);
+            describe();
+            handle
+        })
+        .clone()
+}
+
+fn describe() {
+    use metrics::{Unit, describe_counter, describe_gauge, describe_histogram};
+    describe_counter!("moxxie_http_requests_total", "Requests by route, method and status");
+    describe_histogram!("moxxie_http_request_seconds", Unit::Seconds, "Time to the first byte of the answer, by route");
+    describe_counter!("moxxie_boot_events_total", "Boot events by kind");
+    describe_counter!("moxxie_boot_events_dropped_total", "Boot events that were not written");
+    describe_counter!("moxxie_database_failures_total", "Looks at the database that failed");
+    describe_gauge!("moxxie_database_up", "1 while the database answers");
+    describe_counter!("moxxie_asset_bytes_total", "Bytes of assets sent");
+    describe_gauge!("moxxie_connections", "Open connections");
+}
