@@ -58,7 +58,9 @@ impl Store {
             }
             tries += 1;
             if tries == LOCK_TRIES {
-                return Err(StoreError::Unavailable("the machine's assignment is being changed".into()).into());
+                return Err(
+                    StoreError::Unavailable("the machine's assignment is being changed".into()).into()
+                );
             }
         };
         let (start, answer) = step(&view).map_err(StepError::Step)?;
@@ -172,7 +174,10 @@ fn settled_event(known: &Known, boot: &BootRecord, now: Timestamp) -> BootEvent 
             _ => "booted but did not fetch its config before its window closed",
         };
         let (node, mac) = (&spec.node_name, spec.mac_address);
-        (EventKind::WindowExpired, format!("{node} ({mac}) {what}; to try again: moxxie assignment arm {mac}"))
+        (
+            EventKind::WindowExpired,
+            format!("{node} ({mac}) {what}; to try again: moxxie assignment arm {mac}"),
+        )
     };
     BootEvent {
         id: 0,
@@ -247,7 +252,12 @@ async fn read_assignments(tx: &mut Tx, ids: &[String], lock: bool) -> Result<Vec
     tx.rows(AssertSqlSafe(sql), args).await?.iter().map(assignment).collect()
 }
 
-async fn view(tx: &mut Tx, owners: &Owners, found: Vec<Assignment>, asked: Option<&ProfileName>) -> Result<BootView> {
+async fn view(
+    tx: &mut Tx,
+    owners: &Owners,
+    found: Vec<Assignment>,
+    asked: Option<&ProfileName>,
+) -> Result<BootView> {
     let mut args = args![true, asked.map(ProfileName::as_str)];
     let mut condition = "(menu = $1 OR name = $2".to_owned();
     if !found.is_empty() {

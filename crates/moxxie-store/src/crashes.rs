@@ -1,10 +1,11 @@
 //! `kill -9` at any moment: the file stays sound and every acknowledged write is in it.
+#![allow(clippy::disallowed_methods)]
 
 use crate::Store;
 use crate::conformance::{by, mac, machine, profile};
 use crate::db::args;
-use moxxie_core::boot::state::BootRecord;
 use crate::testing::TestPostgres;
+use moxxie_core::boot::state::BootRecord;
 use std::io::Write;
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -78,7 +79,9 @@ async fn a_killed_service_loses_nothing_that_it_said_was_written() {
     // Most early deaths hit the opening and the migration of a new file.
     for round in 0..12_u64 {
         let url = format!("sqlite://{}/{round}.db", dir.path().display());
-        written += one_life(&url, &dir.path().join(format!("{round}.txt")), Duration::from_millis(3 + 4 * round)).await;
+        written +=
+            one_life(&url, &dir.path().join(format!("{round}.txt")), Duration::from_millis(3 + 4 * round))
+                .await;
     }
     let url = format!("sqlite://{}/long.db", dir.path().display());
     for round in 0..8_u64 {
@@ -99,7 +102,8 @@ async fn a_killed_replica_leaves_postgres_in_order() {
     }
     let url = server.database().await;
     for round in 0..3_u64 {
-        written += one_life(&url, &dir.path().join("long.txt"), Duration::from_millis(150 + 31 * round)).await;
+        written +=
+            one_life(&url, &dir.path().join("long.txt"), Duration::from_millis(150 + 31 * round)).await;
     }
     assert!(written > 20, "{written} writes");
 }

@@ -3,8 +3,8 @@
 //! Every SQL text is written once, with `$1…$n`. Values go in as [`Arg`], rows come out as
 //! [`Row`], so nothing above this file is generic over the database.
 
-use crate::error::{Result, StoreError, breaks_connection};
 use crate::Store;
+use crate::error::{Result, StoreError, breaks_connection};
 use moxxie_core::time::Timestamp;
 use sqlx::pool::PoolConnection;
 use sqlx::postgres::PgRow;

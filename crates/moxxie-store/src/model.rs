@@ -201,7 +201,13 @@ async fn arm(store: &Store, n: u16, site: &Site, now: Timestamp) -> bool {
 }
 
 /// Changes what a person writes; the window is closed when asked for.
-async fn edit(store: &Store, n: u16, close: bool, now: Timestamp, edit: impl FnOnce(&mut AssignmentSpec) + Send) {
+async fn edit(
+    store: &Store,
+    n: u16,
+    close: bool,
+    now: Timestamp,
+    edit: impl FnOnce(&mut AssignmentSpec) + Send,
+) {
     store
         .change_assignment::<Fine>(mac(n), None, "assignment.update", &by(now.0), |known| {
             let mut spec = known.assignment.spec.clone();
@@ -252,8 +258,14 @@ async fn life(store: Arc<Store>, seed: u64, steps: usize) -> usize {
                     reference.close(n);
                     reference.arms += 1;
                     let (arm, dangerous) = (reference.arms, reference.wipes[&n]);
-                    let window =
-                        Window { arm, armed_at: now, dangerous, first_menu: None, deliveries: 0, stage: Stage::Waiting };
+                    let window = Window {
+                        arm,
+                        armed_at: now,
+                        dangerous,
+                        first_menu: None,
+                        deliveries: 0,
+                        stage: Stage::Waiting,
+                    };
                     reference.windows.insert(n, window);
                 }
             }
@@ -318,7 +330,10 @@ async fn life(store: Arc<Store>, seed: u64, steps: usize) -> usize {
                     .report(session_id(token.session), t, |session, known| {
                         may_report(session, known, PEER)?;
                         let event = event(token.machine, EventKind::Installed, t);
-                        Ok::<_, moxxie_core::boot::session::Refusal>((event, Some(known.assignment.boot.reported(success, t))))
+                        Ok::<_, moxxie_core::boot::session::Refusal>((
+                            event,
+                            Some(known.assignment.boot.reported(success, t)),
+                        ))
                     })
                     .await;
                 if matches!(reported, Ok(Some(()))) {
@@ -347,10 +362,20 @@ async fn life(store: Arc<Store>, seed: u64, steps: usize) -> usize {
                 let wipes = !reference.wipes[&n];
                 let spec = profile(&format!("own-{n}"), wipes);
                 store.update_profile(&format!("p{n}"), None, &spec, &by(now)).await.unwrap();
-                if store.assignment(mac(n)).await.unwrap().unwrap().assignment.spec.boot_profile_id == format!("p{n}") {
+                if store.assignment(mac(n)).await.unwrap().unwrap().assignment.spec.boot_profile_id
+                    == format!("p{n}")
+                {
                     reference.wipes.insert(n, wipes);
                 } else {
-                    store.update_profile(&format!("p{n}"), None, &profile(&format!("own-{n}"), !wipes), &by(now)).await.unwrap();
+                    store
+                        .update_profile(
+                            &format!("p{n}"),
+                            None,
+                            &profile(&format!("own-{n}"), !wipes),
+                            &by(now),
+                        )
+                        .await
+                        .unwrap();
                 }
             }
             91..94 => {
@@ -403,7 +428,12 @@ async fn life(store: Arc<Store>, seed: u64, steps: usize) -> usize {
     }
     for window in &firsts {
         let most = if window.dangerous { 1 } else { 3 };
-        assert!(per_arm[&window.arm] <= most, "seed {seed}: arm {} delivered {} times", window.arm, per_arm[&window.arm]);
+        assert!(
+            per_arm[&window.arm] <= most,
+            "seed {seed}: arm {} delivered {} times",
+            window.arm,
+            per_arm[&window.arm]
+        );
     }
     firsts.len()
 }
