@@ -1,0 +1,231 @@
+//! The one place that writes to the terminal: lines, tables and objects on standard output,
+//! remarks on standard error.
+//!
+//! Much of what is shown was sent by machines that nobody vouches for, so control characters
+//! never reach the terminal.
+
+use crate::cli::yaml;
+use comfy_table::{Table, presets};
+use serde_json::Value;
+use std::io::{self, IsTerminal, Write};
+
+/// How results are printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
+pub enum Format {
+    /// Columns for people.
+    #[default]
+    Table,
+    /// The API's object as JSON.
+    Json,
+    /// The API's object as YAML.
+    Yaml,
+}
+
+/// Writes one line to standard output.
+pub fn line(text: impl AsRef<str>) -> io::Result<()> {
+    writeln!(io::stdout().lock(), "{}", printable(text.as_ref()))
+}
+
+/// Writes text that has its own line ends to standard output.
+pub fn text(text: &str) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    out.write_all(printable(text).as_bytes())?;
+    if !text.is_empty() && !text.ends_with('\n') {
+        out.write_all(b"\n")?;
+    }
+    out.flush()
+}
+
+/// Writes a remark to standard error. Nobody is left to tell when that fails.
+pub fn note(text: impl AsRef<str>) {
+    let _ = writeln!(io::stderr().lock(), "{}", printable(text.as_ref()));
+}
+
+/// Shows how far a transfer is, on one line of the terminal that is written over and over.
+/// Silent when standard error is not a terminal.
+#[derive(Debug)]
+pub struct Progress {
+    what: String,
+    total: u64,
+    shown: Option<u64>,
+}
+
+impl Progress {
+    /// A transfer of `total` bytes.
+    pub fn new(what: &str, total: u64) -> Progress {
+        let shown = if io::stderr().is_terminal() { None } else { Some(100) };
+        Progress { what: printable(what), total, shown }
+    }
+
+    /// So many bytes are through.
+    pub fn at(&mut self, done: u64) {
+        let percent = done.saturating_mul(100).checked_div(self.total).unwrap_or(100).min(100);
+        if self.shown.is_none_or(|shown| shown < percent) {
+            let end = if percent == 100 { "\n" } else { "" };
+            let mut err = io::stderr().lock();
+            let _ = write!(err, "\r{} {percent:>3}%{end}", self.what);
+            let _ = err.flush();
+            self.shown = Some(percent);
+        }
+    }
+}
+
+/// Writes an API object as JSON or YAML; `false` when the format is a table, which the caller
+/// knows how to draw.
+pub fn object(format: Format, value: &Value) -> io::Result<bool> {
+    match format {
+        Format::Table => Ok(false),
+        Format::Json => {
+            // serde_json writes control characters as escapes: safe on a terminal.
+            let json = serde_json::to_string_pretty(value).map_err(io::Error::other)?;
+            writeln!(io::stdout().lock(), "{json}")?;
+            Ok(true)
+        }
+        Format::Yaml => {
+            io::stdout().lock().write_all(yaml::write(value).as_bytes())?;
+            Ok(true)
+        }
+    }
+}
+
+/// One column: its heading, and the key of the API's object that fills it.
+pub type Column = (&'static str, &'static str);
+
+/// Writes a list: the items as `{"items": […]}` or as a table of these columns.
+pub fn list(format: Format, items: &[Value], columns: &[Column]) -> io::Result<()> {
+    if object(format, &serde_json::json!({ "items": items }))? {
+        return Ok(());
+    }
+    text(&table(items, columns))
+}
+
+/// A plain table: a line of headings, a line for each item, two spaces between columns.
+pub fn table(items: &[Value], columns: &[Column]) -> String {
+    let mut table = Table::new();
+    table.load_style(presets::NOTHING);
+    table.set_header(columns.iter().map(|(heading, _)| *heading));
+    for item in items {
+        table.add_row(columns.iter().map(|(_, key)| cell(&item[*key])));
+    }
+    for column in table.column_iter_mut() {
+        column.set_padding((0, 2));
+    }
+    let mut drawn = String::new();
+    for line in table.lines() {
+        drawn.push_str(line.trim_end());
+        drawn.push('\n');
+    }
+    drawn
+}
+
+/// Writes an object as `key: value` lines for people; long texts follow as indented blocks.
+pub fn fields(value: &Value) -> io::Result<()> {
+    let Some(map) = value.as_object() else {
+        return line(cell(value));
+    };
+    let width = map.keys().map(String::len).max().unwrap_or(0);
+    for (key, value) in map {
+        match value {
+            Value::String(text) if text.contains('\n') => {
+                line(format!("{key}:"))?;
+                block(text)?;
+            }
+            other => line(format!("{key:<width$}  {}", cell(other)).trim_end())?,
+        }
+    }
+    Ok(())
+}
+
+/// Writes a text of several lines, indented by two spaces.
+pub fn block(text: &str) -> io::Result<()> {
+    text.lines().try_for_each(|part| line(format!("  {part}").trim_end()))
+}
+
+/// A value in one line of a table.
+pub fn cell(value: &Value) -> String {
+    match value {
+        Value::Null => "-".into(),
+        Value::Bool(true) => "yes".into(),
+        Value::Bool(false) => "no".into(),
+        Value::Number(number) => number.to_string(),
+        Value::String(text) if text.is_empty() => "-".into(),
+        Value::String(text) => one_line(text),
+        Value::Array(items) if items.is_empty() => "-".into(),
+        Value::Array(items) if items.iter().all(|item| !item.is_object() && !item.is_array()) => {
+            items.iter().map(cell).collect::<Vec<_>>().join(", ")
+        }
+        other => one_line(&other.to_string()),
+    }
+}
+
+/// Text with every character that would steer the terminal replaced; tab and line feed stay.
+pub fn printable(text: &str) -> String {
+    text.chars()
+        .map(|c| match c {
+            '\n' | '\t' => c,
+            c if c.is_control() || hides(c) => '\u{fffd}',
+            c => c,
+        })
+        .collect()
+}
+
+/// Text as one printable line.
+pub fn one_line(text: &str) -> String {
+    printable(text).replace(['\n', '\t'], " ")
+}
+
+/// Characters that reorder or hide the text around them.
+fn hides(c: char) -> bool {
+    matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
+}
+
+/// A size in bytes as people read it.
+pub fn size(bytes: u64) -> String {
+    const UNITS: [&str; 4] = ["KiB", "MiB", "GiB", "TiB"];
+    if bytes < 1024 {
+        return format!("{bytes} B");
+    }
+    let mut value = bytes as f64 / 1024.0;
+    let mut unit = 0;
+    while value >= 1024.0 && unit + 1 < UNITS.len() {
+        value /= 1024.0;
+        unit += 1;
+    }
+    format!("{value:.1} {}", UNITS[unit])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn tables_are_plain() {
+        let items = [
+            json!({"name": "talos-cp", "menu": false, "tags": ["a", "b"], "size": 3}),
+            json!({"name": "x", "menu": true, "note": null}),
+        ];
+        let columns = [("NAME", "name"), ("MENU", "menu"), ("TAGS", "tags"), ("SIZE", "size")];
+        assert_eq!(
+            table(&items, &columns),
+            "NAME      MENU  TAGS  SIZE\ntalos-cp  no    a, b  3\nx         yes   -     -\n"
+        );
+        assert_eq!(table(&[], &columns), "NAME  MENU  TAGS  SIZE\n");
+    }
+
+    #[test]
+    fn a_machine_cannot_steer_the_terminal() {
+        assert_eq!(printable("a\u{1b}[2Jb\u{202e}c\td\r"), "a\u{fffd}[2Jb\u{fffd}c\td\u{fffd}");
+        assert_eq!(cell(&json!("two\nlines")), "two lines");
+        let drawn = table(&[json!({"serial": "x\u{1b}]0;owned\u{7}\ny"})], &[("SERIAL", "serial")]);
+        assert!(!drawn.contains('\u{1b}') && drawn.lines().count() == 2, "{drawn:?}");
+    }
+
+    #[test]
+    fn sizes() {
+        assert_eq!(size(0), "0 B");
+        assert_eq!(size(1023), "1023 B");
+        assert_eq!(size(1536), "1.5 KiB");
+        assert_eq!(size(5 * 1024 * 1024 * 1024), "5.0 GiB");
+    }
+}
