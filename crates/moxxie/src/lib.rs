@@ -1,1 +1,2 @@
 //! moxxie
+pub mod cli;
