@@ -632,8 +632,6 @@ params:
     }
 
     proptest! {
-        #![proptest_config(ProptestConfig::with_cases(1024))]
-
         #[test]
         fn what_is_written_is_read_back(items in prop::collection::vec(value(), 1..4)) {
             // Names in TEXT_FIELDS are typed by name; the API never puts anything else there.
