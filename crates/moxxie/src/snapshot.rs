@@ -18,7 +18,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Notify, mpsc, oneshot};
 
 /// A database that has not answered within this is taken for down.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -143,6 +143,8 @@ pub struct Snapshots {
     store: Arc<Store>,
     current: ArcSwapOption<Snapshot>,
     ask: mpsc::Sender<oneshot::Sender<bool>>,
+    /// Rung after each write.
+    wake: Notify,
     /// Something in this process has written since the last look.
     dirty: AtomicBool,
     /// Writers under way in this process.
@@ -160,6 +162,8 @@ impl Drop for Writing<'_> {
     fn drop(&mut self) {
         self.0.dirty.store(true, Ordering::SeqCst);
         self.0.writing.fetch_sub(1, Ordering::SeqCst);
+        // Memory follows at once: should the database go away next, it knows this write.
+        self.0.wake.notify_one();
     }
 }
 
@@ -171,6 +175,7 @@ impl Snapshots {
             store,
             current: ArcSwapOption::empty(),
             ask,
+            wake: Notify::new(),
             dirty: AtomicBool::new(true),
             writing: AtomicI64::new(0),
             up: AtomicBool::new(false),
@@ -248,10 +253,11 @@ async fn keep(keeper: Arc<Snapshots>, mut asked: mpsc::Receiver<oneshot::Sender<
     let mut waiting = Vec::new();
     let mut failed_at: Option<Instant> = None;
     loop {
-        // Wake for a request, or to look by ourselves.
-        match tokio::time::timeout(IDLE_LOOK, asked.recv_many(&mut waiting, 4096)).await {
-            Ok(0) => return,
-            Ok(_) | Err(_) => {}
+        // Wake for a request, after a write, or to look by ourselves.
+        tokio::select! {
+            received = asked.recv_many(&mut waiting, 4096) => if received == 0 { return },
+            () = keeper.wake.notified() => {}
+            () = tokio::time::sleep(IDLE_LOOK) => {}
         }
         let resting = failed_at.is_some_and(|at| at.elapsed() < BACK_OFF);
         let fresh = if resting {

@@ -93,6 +93,9 @@ pub async fn answer(
         return Ok(never_seen_the_database(app, &request));
     };
     let view = snapshot.view(claims, request.asked());
+    if !look.fresh && view.by_mac.is_empty() && view.by_uuid.is_none() {
+        return Ok(unknown_in_an_outage(app, &request));
+    }
     let decision = decide(claims, &view, ask, peer, &app.config.site, request.now);
     if !needs_database(&view, &decision) {
         note(app, &request, &decision);
@@ -122,6 +125,20 @@ fn never_seen_the_database(app: &App, request: &Request<'_>) -> Response {
         rule: "no-database",
         reason: "moxxie has not reached its database since it was started".into(),
         next_step: "see /readyz and the server's log".into(),
+        event: EventKind::Local,
+        lost: vec![],
+    };
+    say(request, &BootView::default(), &decision)
+}
+
+/// While the database is away nobody can tell whether a machine that memory does not know was
+/// assigned since: the disk, and not a menu that says it is nobody's.
+fn unknown_in_an_outage(app: &App, request: &Request<'_>) -> Response {
+    let decision = Decision {
+        outcome: Outcome::Local(app.config.site.local_boot),
+        rule: "no-database",
+        reason: "moxxie's database does not answer, and this machine was unknown when it last did".into(),
+        next_step: "see /readyz and the server's log, then start the machine again".into(),
         event: EventKind::Local,
         lost: vec![],
     };
