@@ -1,0 +1,1 @@
+//! The boot path from end to end.
