@@ -14,9 +14,12 @@ use moxxie_core::secret::mask_text;
 use moxxie_core::token::{PresentedToken, Purpose};
 use moxxie_store::StepError;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// Largest body.
 const MAX_BODY: usize = 64 * 1024;
+/// How long it may take.
+const BODY_TIME: Duration = Duration::from_secs(30);
 
 /// A report. GET as well, because installers have wget and little else.
 #[utoipa::path(get, path = "/boot/report", tag = "boot", params(
@@ -35,7 +38,11 @@ pub async fn report(
 ) -> Result<StatusCode, BootError> {
     let one = |name| query.one(name).map_err(|e| BootError::bad_request(format!("moxxie: {e}")));
     let (token, stage, message) = (one("t")?, one("stage")?, one("message")?);
-    let bytes = match Limited::new(body, MAX_BODY).collect().await {
+    // Before the token is looked at, so anybody may be here: nobody holds a connection for long.
+    let Ok(read) = tokio::time::timeout(BODY_TIME, Limited::new(body, MAX_BODY).collect()).await else {
+        return Err(BootError::new(StatusCode::REQUEST_TIMEOUT, "moxxie: body did not arrive"));
+    };
+    let bytes = match read {
         Ok(collected) => collected.to_bytes(),
         Err(error) if error.is::<http_body_util::LengthLimitError>() => {
             return Err(BootError::new(StatusCode::PAYLOAD_TOO_LARGE, "moxxie: report too large"));

@@ -9,9 +9,12 @@ use http_body_util::{BodyExt, Limited};
 use serde::de::{DeserializeOwned, DeserializeSeed, Error, MapAccess, SeqAccess, Visitor};
 use serde_json::Value;
 use std::fmt;
+use std::time::Duration;
 
 /// Largest body.
 pub const MAX_BODY: usize = 1024 * 1024;
+/// How long a body may take. A backup of 256 MiB has to pass as well.
+const BODY_TIME: Duration = Duration::from_secs(300);
 /// Deepest nesting.
 const MAX_DEPTH: usize = 25;
 
@@ -36,9 +39,13 @@ impl<S: Sync> FromRequest<S> for JsonBody {
     }
 }
 
-/// Reads a body of at most so many bytes.
+/// Reads a body of at most so many bytes, which must arrive within [`BODY_TIME`]: else whoever
+/// announces a body and sends none would hold a connection for ever.
 pub async fn read(body: Body, limit: usize) -> Result<Vec<u8>, ApiError> {
-    match Limited::new(body, limit).collect().await {
+    let Ok(read) = tokio::time::timeout(BODY_TIME, Limited::new(body, limit).collect()).await else {
+        return Err(ApiError::timeout("the body did not arrive in time"));
+    };
+    match read {
         Ok(collected) => Ok(collected.to_bytes().to_vec()),
         Err(error) if error.is::<http_body_util::LengthLimitError>() => {
             Err(ApiError::too_large(format!("the body is larger than {limit} bytes")))

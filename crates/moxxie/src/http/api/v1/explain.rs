@@ -50,7 +50,7 @@ pub async fn explain(
     let now = app.clock.now();
     let decision = decide(&claims, &view, Ask::Menu, peer, site, now);
     let known = view.by_mac.first().or(view.by_uuid.as_ref());
-    let request = Request { ask: Ask::Menu, claims: &claims, peer, links, now };
+    let request = Request { ask: Ask::Menu, claims: &claims, peer, links, now, site };
 
     let mut args = Vec::new();
     let mut assets = Vec::new();

@@ -27,6 +27,9 @@ pub fn profile(spec: &ProfileSpec, assigned: &[Assignment], site: &Site) -> ApiR
     if let Err(e) = params::check(&spec.params) {
         errors.push(FieldError::new(format!("/params{}", e.pointer()), e));
     }
+    if spec.name.as_str() == "menu" {
+        errors.push(FieldError::new("/name", "is taken: /boot/menu.ipxe is the menu itself"));
+    }
     if spec.menu && spec.destructive {
         errors.push(FieldError::new("/menu", "a destructive profile cannot be offered to unknown machines"));
     }
