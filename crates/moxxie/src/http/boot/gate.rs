@@ -55,7 +55,7 @@ impl Request<'_> {
     }
 
     /// The URL that asks the same again, with this machine's labels.
-    fn again(&self) -> Result<Word, ComposeError> {
+    pub fn again(&self) -> Result<Word, ComposeError> {
         let mut url = self.links.script(self.asked());
         let mut separator = '?';
         let labels = [
