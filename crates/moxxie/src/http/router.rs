@@ -10,6 +10,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use std::sync::Arc;
 use tower_http::catch_panic::CatchPanicLayer;
+use utoipa::openapi::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
@@ -56,12 +57,17 @@ pub fn described() -> OpenApiRouter<Arc<App>> {
 /// The whole service.
 pub fn router(app: Arc<App>) -> Router {
     let (routes, description) = described().split_for_parts();
+    finish(routes, &description, app)
+}
+
+/// Adds the routes that have no description, and what every request goes through.
+pub fn finish(routes: Router<Arc<App>>, description: &OpenApi, app: Arc<App>) -> Router {
     routes
         // axum has no suffix patterns: the handler takes the name and its `.ipxe` apart.
         .route("/boot/{profile}", get(boot::menu::profile))
         .route("/boot/report", axum::routing::post(boot::report::report))
-        .route("/api/v1/openapi.json", docs::json(&description))
-        .route("/api/docs", docs::page(&description))
+        .route("/api/v1/openapi.json", docs::json(description))
+        .route("/api/docs", docs::page(description))
         .fallback(not_found)
         .layer(CatchPanicLayer::custom(middleware::panicked))
         .layer(from_fn_with_state(app.clone(), middleware::every_request))
