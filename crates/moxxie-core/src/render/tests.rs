@@ -356,3 +356,17 @@ proptest! {
         let _ = used_params(&source);
     }
 }
+
+#[test]
+fn a_value_stays_inside_its_kernel_argument() {
+    let render = |value: &str| super::render("console={{ params.x }} quiet", &context(json!({"x": value})), BOOT_PARAMS);
+    assert_eq!(render("tty0").unwrap(), "console=tty0 quiet");
+    for value in ["tty0 init=/bin/sh", "tty0\trd.break", "a\nb", "a\u{a0}b", " ", "\u{2028}"] {
+        let error = render(value).unwrap_err().to_string();
+        assert!(error.contains("several kernel arguments") && !error.contains("init"), "{error}");
+    }
+    // Blanks that the template itself writes are the admin's, and a config may hold any text.
+    let list = "{% for a in params.l %}{{ a }} {% endfor %}";
+    assert_eq!(super::render(list, &context(json!({"l": ["a=1", "b"]})), BOOT_PARAMS).unwrap(), "a=1 b ");
+    assert_eq!(super::render("{{ params.x }}", &context(json!({"x": "a b"})), CONFIG_TEMPLATE).unwrap(), "a b");
+}
