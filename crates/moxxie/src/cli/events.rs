@@ -59,7 +59,8 @@ pub async fn run(options: &ClientOptions, args: EventsArgs) -> anyhow::Result<Ex
     let limit = Some(args.limit).filter(|limit| *limit > 0);
     let items = client.list(&EVENTS, &query, limit).await?;
     if !out::object(options.output, &serde_json::json!({ "items": items }))? {
-        items.iter().try_for_each(|event| out::line(sentence(event)))?;
+        // The API lists the newest first; people read a boot from top to bottom.
+        items.iter().rev().try_for_each(|event| out::line(sentence(event)))?;
     }
     Ok(ExitCode::SUCCESS)
 }

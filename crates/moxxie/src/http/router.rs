@@ -5,11 +5,13 @@ use crate::http::api::v1::{apply, assignments, assets, audit, backup, events, ex
 use crate::http::{boot, docs, error, middleware, ops};
 use axum::Router;
 use axum::extract::Request;
-use axum::middleware::{from_fn_with_state, map_request};
+use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use std::sync::Arc;
+use tower::ServiceExt;
 use tower_http::catch_panic::CatchPanicLayer;
+use utoipa::openapi::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
@@ -56,17 +58,23 @@ pub fn described() -> OpenApiRouter<Arc<App>> {
 /// The whole service.
 pub fn router(app: Arc<App>) -> Router {
     let (routes, description) = described().split_for_parts();
-    routes
+    finish(routes, &description, app)
+}
+
+/// Adds the routes that have no description, and what every request goes through.
+pub fn finish(routes: Router<Arc<App>>, description: &OpenApi, app: Arc<App>) -> Router {
+    let routes = routes
         // axum has no suffix patterns: the handler takes the name and its `.ipxe` apart.
         .route("/boot/{profile}", get(boot::menu::profile))
         .route("/boot/report", axum::routing::post(boot::report::report))
-        .route("/api/v1/openapi.json", docs::json(&description))
-        .route("/api/docs", docs::page(&description))
+        .route("/api/v1/openapi.json", docs::json(description))
+        .route("/api/docs", docs::page(description))
         .fallback(not_found)
         .layer(CatchPanicLayer::custom(middleware::panicked))
         .layer(from_fn_with_state(app.clone(), middleware::every_request))
-        .layer(map_request(async |request: Request| middleware::collapse_slashes(request)))
-        .with_state(app)
+        .with_state(app);
+    // Around the routes and not a layer on them: a layer runs when the route is chosen already.
+    Router::new().fallback_service(routes.map_request(middleware::collapse_slashes))
 }
 
 async fn not_found(request: Request) -> Response {

@@ -18,6 +18,7 @@ use moxxie_core::ipxe::{self, Menu, MenuItem, Text, Word};
 use moxxie_core::machine::MachineSeen;
 use moxxie_core::name::ProfileName;
 use moxxie_core::profile::LocalBoot;
+use moxxie_core::site::Site;
 use moxxie_core::time::Timestamp;
 use moxxie_core::token::{Purpose, SessionId, mint};
 use moxxie_store::{Start, StepError, StoreError};
@@ -41,6 +42,8 @@ pub struct Request<'a> {
     pub links: Links,
     /// When.
     pub now: Timestamp,
+    /// The site's values, which strangers' templates see too.
+    pub site: &'a Site,
 }
 
 impl Request<'_> {
@@ -52,7 +55,7 @@ impl Request<'_> {
     }
 
     /// The URL that asks the same again, with this machine's labels.
-    fn again(&self) -> Result<Word, ComposeError> {
+    pub fn again(&self) -> Result<Word, ComposeError> {
         let mut url = self.links.script(self.asked());
         let mut separator = '?';
         let labels = [
@@ -82,7 +85,7 @@ pub async fn answer(
 ) -> Result<Response, BootError> {
     let links = Links::of(app.config.public_url.as_deref(), headers, app.port)
         .map_err(|e| BootError::bad_request(format!("moxxie: {e}")))?;
-    let request = Request { ask, claims, peer, links, now: app.clock.now() };
+    let request = Request { ask, claims, peer, links, now: app.clock.now(), site: &app.config.site };
     // A machine that did not say who it is needs no look at anything.
     if claims.is_anonymous() {
         let decision = decide(claims, &BootView::default(), ask, peer, &app.config.site, request.now);
@@ -298,6 +301,7 @@ fn menu(
             peer: request.peer,
             links: request.links.clone(),
             now: request.now,
+            site: request.site,
         };
         items.push(MenuItem { title: Text::new(title), url: choice.again()? });
     }
@@ -331,7 +335,7 @@ fn offered(shelf: &Shelf) -> bool {
 fn stranger(request: &Request<'_>, shelf: &Shelf) -> Result<String, ComposeError> {
     let spec = &shelf.profile.spec;
     let machine = For { spec, assignment: None, claims: request.claims, peer: Some(request.peer) };
-    let context = compose::context(machine, &Default::default(), &request.links, None);
+    let context = compose::context(machine, request.site, &request.links, None);
     let plan = compose::plan(shelf, &context, &request.links, None)?;
     let title = format!("{} boots {}", request.claims.label(), spec.name);
     ipxe::boot(&plan, &Text::new(title), &request.again()?).map_err(|e| ComposeError::Args(e.to_string()))
