@@ -38,7 +38,6 @@ pub async fn run(given: Overrides, secrets: Secrets) -> Result<ExitCode> {
     let _lock = firstrun::lock(&config.data_dir)?;
     firstrun::config_template(&config.data_dir)?;
     let key = firstrun::site_key(&config.data_dir, secrets.secret_key.as_deref())?;
-    let (admin_token, new_token) = firstrun::admin_token(&config.data_dir, secrets.admin_token)?;
     let assets = LocalAssets::open(&config.assets_dir)
         .await
         .with_context(|| format!("the assets' folder {}", config.assets_dir.display()))?;
@@ -59,6 +58,8 @@ pub async fn run(given: Overrides, secrets: Secrets) -> Result<ExitCode> {
         .await
         .with_context(|| format!("cannot listen on {}", config.listen))?;
     let address = listener.local_addr().context("the listener has no address")?;
+    // Made only now that it will be shown: a start that fails before this leaves it to the next.
+    let (admin_token, new_token) = firstrun::admin_token(&config.data_dir, secrets.admin_token)?;
     let app = App::start(Parts {
         config,
         port: address.port(),

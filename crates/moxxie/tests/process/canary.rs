@@ -321,11 +321,25 @@ impl Stage {
         }
     }
 
+    /// Asks something that should be refused. When it is done all the same, the admin may see
+    /// the outcome with its secrets.
+    async fn refused(&self, method: Method, path: &str, body: &Value) -> bool {
+        let reply = self.trusted().json(method.clone(), path, body).await;
+        let refused = reply.status >= 400;
+        if refused {
+            let answer = format!("{} {:?}\n{}", reply.status, reply.headers, reply.text());
+            self.tape.lock().unwrap().push((format!("{method} {path} {body}"), answer));
+        }
+        refused
+    }
+
     /// Requests that are refused, each with a secret in it.
     async fn be_refused(&mut self) {
         let secret = self.secrets.word("a bad request's secret");
         let long = self.secrets.blob("a bad request's long secret");
-        let base = site::safe();
+        let mut base = site::safe();
+        base["name"] = "spare".into();
+        self.trusted().post("/api/v1/boot/profiles", &base).await.is(201);
         let profile = |changes: Value| {
             let mut body = base.clone();
             body["name"] = "bad".into();
@@ -374,17 +388,17 @@ impl Stage {
         bad.push(with(&format!("{{{{ '{secret}' + 1 }}}}\n")));
         let mut refused = 0;
         for body in &bad {
-            let reply = self.admin.post("/api/v1/boot/profiles", body).await;
-            if reply.status == 201 {
-                // Not refused after all; it must not stay.
+            if !self.refused(Method::POST, "/api/v1/boot/profiles", body).await {
+                // It must not stay.
                 self.admin.send(self.admin.request(Method::DELETE, "/api/v1/boot/profiles/bad")).await.is(204);
                 continue;
             }
             refused += 1;
             let mut item = body.clone();
             item["kind"] = "profile".into();
-            self.admin.post("/api/v1/boot/apply", &json!({"items": [item]})).await;
-            self.admin.json(Method::PATCH, "/api/v1/boot/profiles/cp", body).await;
+            self.admin.post("/api/v1/boot/apply", &json!({"items": [item]})).await.is(422);
+            self.refused(Method::PUT, "/api/v1/boot/profiles/spare", body).await;
+            self.refused(Method::PATCH, "/api/v1/boot/profiles/spare", body).await;
         }
         assert!(refused > 25, "{refused} of {} were refused", bad.len());
 

@@ -90,6 +90,9 @@ pub async fn one_owner(clients: [&Client; 2]) {
     };
     let mut new_profile = site::safe();
     new_profile["name"] = "brought-along".into();
+    for file in ["kernel_path", "initrd_path"] {
+        new_profile[file] = "http://10.0.0.1/file".into();
+    }
     let good = with_kind("assignment", machine(60, "brought-along", true));
     let clash = with_kind("assignment", other(json!({"extra_macs": [mac(2)]})));
     let twice = with_kind("assignment", other(json!({"mac_address": mac(60).to_uppercase()})));
