@@ -48,7 +48,9 @@ impl Store {
     ) -> Result<T, StepError<E>> {
         let mut tries = 0;
         let (mut tx, view) = loop {
-            let mut tx = self.write().await?;
+            // The start of a boot may be lost in a power failure: its token is then worth nothing,
+            // and the machine asks again. A delivery never may, and is committed in full.
+            let mut tx = self.write_lightly().await?;
             let owners = owners(&mut tx, claims).await?;
             let found = read_assignments(&mut tx, &owners.ids(), true).await?;
             // PostgreSQL may have waited for the lock: who owns the addresses is asked again.
@@ -75,7 +77,7 @@ impl Store {
             let sql = "UPDATE node_boot_assignments SET last_boot_at = $1 WHERE id = $2";
             tx.execute(sql, args![start.after.since, id.as_str()]).await?;
             insert_session(&mut tx, &start.session).await?;
-            tx.commit().await?;
+            tx.commit_lightly().await?;
         }
         Ok(answer)
     }

@@ -364,10 +364,13 @@ fn note(app: &App, request: &Request<'_>, decision: &Decision) {
         first_seen_at: request.now,
         last_seen_at: request.now,
     });
-    tracing::info!(
+    // What changes nothing has the request's own line, and its reason in the events.
+    if !matches!(decision.event, EventKind::Local | EventKind::MenuUnknown) {
+        tracing::info!(
         machine = %claims.label(), node = event.node_name.as_deref(), answer = outcome_name(&decision.outcome),
         rule = decision.rule, peer = %request.peer, "boot decision: {}", decision.reason
-    );
+        );
+    }
     app.events.push(event, machine);
 }
 
