@@ -16,7 +16,7 @@ impl Store {
     /// Everything that is worth keeping, as of one moment.
     pub async fn backup(&self) -> Result<Backup> {
         let mut tx = self.snapshot().await?;
-        patient(&mut tx).await?;
+        tx.take_time().await?;
         let shelves = profiles::shelves(&mut tx, "1 = 1", args![]).await?;
         let sql = format!("{ROWS} ORDER BY mac_address");
         let rows = tx.rows(AssertSqlSafe(sql), args![]).await?;
@@ -33,7 +33,7 @@ impl Store {
     /// Events and machines seen are history and stay.
     pub async fn restore(&self, backup: &Backup, by: &By) -> Result<()> {
         let mut tx = self.write().await?;
-        patient(&mut tx).await?;
+        tx.take_time().await?;
         let seq = bump_all(&mut tx).await?;
         let live = numbers(&mut tx).await?;
         // Sessions, their uses, MACs and files go with their owners.
@@ -90,10 +90,3 @@ async fn numbers(tx: &mut Tx) -> Result<HashMap<String, (i64, i64)>> {
     rows.iter().map(|row| Ok((row.text("id")?, (row.int("generation")?, row.int("revision")?)))).collect()
 }
 
-/// A statement may take longer here than a machine would wait.
-async fn patient(tx: &mut Tx) -> Result<()> {
-    if !tx.is_sqlite() {
-        tx.execute("SET LOCAL statement_timeout = '5min'", args![]).await?;
-    }
-    Ok(())
-}

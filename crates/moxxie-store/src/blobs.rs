@@ -7,6 +7,7 @@
 
 use moxxie_core::asset::Digest;
 use sha2::{Digest as _, Sha256};
+use std::fs::TryLockError;
 use std::io;
 use std::path::{Path, PathBuf};
 use tokio::fs::{self, File, OpenOptions};
@@ -81,10 +82,15 @@ impl LocalAssets {
         let mut options = OpenOptions::new();
         options.write(true).create_new(true).mode(0o600);
         let file = options.open(&path).await.map_err(failed(&path))?;
+        let temporary = Temporary { path, done: false };
+        // Says that somebody lives who writes it, to a replica that starts on the same folder. The
+        // system takes the lock back when this process ends, however it ends.
+        let file = file.into_std().await;
+        file.try_lock().map_err(|error| failed(&temporary.path)(error.into()))?;
         Ok(AssetWriter {
             assets: self.clone(),
-            temporary: Temporary { path, done: false },
-            file,
+            temporary,
+            file: File::from_std(file),
             hash: Sha256::new(),
             size: 0,
         })
@@ -99,7 +105,9 @@ impl LocalAssets {
         let file = match options.open(&path).await {
             Ok(file) => file,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(error) if error.raw_os_error() == Some(libc::ELOOP) || error.raw_os_error() == Some(libc::ENXIO) => {
+            Err(error)
+                if error.raw_os_error() == Some(libc::ELOOP) || error.raw_os_error() == Some(libc::ENXIO) =>
+            {
                 return Err(AssetError::NotRegular(path));
             }
             Err(error) => return Err(failed(&path)(error)),
@@ -120,16 +128,30 @@ impl LocalAssets {
         }
     }
 
-    /// Deletes what a process that was killed left half written; how many files. Only for the
-    /// start of the service: it would delete uploads under way, too.
+    /// Deletes what a process that was killed left half written; how many files. What another
+    /// process is writing is locked and stays.
     pub async fn sweep_tmp(&self) -> Result<u64, AssetError> {
         let dir = self.tmp();
         let mut entries = fs::read_dir(&dir).await.map_err(failed(&dir))?;
         let mut swept = 0;
         while let Some(entry) = entries.next_entry().await.map_err(failed(&dir))? {
             let path = entry.path();
-            fs::remove_file(&path).await.map_err(failed(&path))?;
-            swept += 1;
+            let mut options = OpenOptions::new();
+            options.read(true).custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK);
+            let open = match options.open(&path).await {
+                Ok(file) => Some(file.into_std().await),
+                Err(_) => None,
+            };
+            // What cannot be opened is no file of ours, and goes as well.
+            if open.is_some_and(|file| matches!(file.try_lock(), Err(TryLockError::WouldBlock))) {
+                continue;
+            }
+            match fs::remove_file(&path).await {
+                Ok(()) => swept += 1,
+                // Its writer was faster.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => return Err(failed(&path)(error)),
+            }
         }
         Ok(swept)
     }
@@ -211,6 +233,7 @@ impl AssetWriter {
 }
 
 #[cfg(test)]
+#[allow(clippy::disallowed_methods)]
 mod tests {
     use super::*;
     use std::os::unix::fs::{PermissionsExt, symlink};
@@ -270,7 +293,12 @@ mod tests {
         drop(writer);
         assert_eq!(left_behind(&assets), 0);
         std::fs::write(assets.tmp().join("orphan"), b"x").unwrap();
-        assert_eq!(assets.sweep_tmp().await.unwrap(), 1);
+        symlink("/nowhere", assets.tmp().join("link")).unwrap();
+        let mut writer = assets.writer().await.unwrap();
+        writer.write(b"under way").await.unwrap();
+        assert_eq!(assets.sweep_tmp().await.unwrap(), 2);
+        assert_eq!(left_behind(&assets), 1);
+        writer.finish(None).await.unwrap();
         assert_eq!(left_behind(&assets), 0);
     }
 

@@ -3,14 +3,22 @@
 //! Every SQL text is written once, with `$1…$n`. Values go in as [`Arg`], rows come out as
 //! [`Row`], so nothing above this file is generic over the database.
 
-use crate::error::{Result, StoreError, breaks_connection};
 use crate::Store;
+use crate::error::{Result, StoreError, breaks_connection};
 use moxxie_core::time::Timestamp;
 use sqlx::pool::PoolConnection;
 use sqlx::postgres::PgRow;
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Postgres, Row as _, SqlSafeStr, Sqlite};
 use std::str::FromStr;
+use std::time::Duration;
+
+/// PostgreSQL ends a statement after its `statement_timeout`. A server that hangs, or a network
+/// that swallows everything, ends nothing: after this the connection is given up. Longer than the
+/// time-out of `open`, so that the server's own word comes first.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// The same for the few statements that may take their time.
+const LONG: Duration = Duration::from_secs(330);
 
 /// A value for a placeholder. PostgreSQL wants to know the type of a NULL.
 #[derive(Debug, Clone)]
@@ -154,6 +162,9 @@ pub(crate) struct Tx {
     link: Option<Link>,
     open: bool,
     broken: bool,
+    /// A statement is under way, or was when its future was dropped.
+    busy: bool,
+    patience: Duration,
 }
 
 impl Store {
@@ -163,7 +174,7 @@ impl Store {
             Store::Sqlite { r, .. } => Link::Sqlite(r.acquire().await?),
             Store::Postgres(pool) => Link::Postgres(pool.acquire().await?),
         };
-        Ok(Tx { link: Some(link), open: false, broken: false })
+        Ok(Tx { link: Some(link), open: false, broken: false, busy: false, patience: PATIENCE })
     }
 
     /// A transaction for reads that have to agree with each other.
@@ -180,9 +191,20 @@ impl Store {
             Store::Sqlite { w, .. } => Link::Sqlite(w.acquire().await?),
             Store::Postgres(pool) => Link::Postgres(pool.acquire().await?),
         };
-        let mut tx = Tx { link: Some(link), open: false, broken: false };
+        let mut tx = Tx { link: Some(link), open: false, broken: false, busy: false, patience: PATIENCE };
         tx.begin("BEGIN IMMEDIATE", "BEGIN ISOLATION LEVEL READ COMMITTED").await?;
         Ok(tx)
+    }
+}
+
+/// A statement's outcome, or an error when there is none in time.
+async fn in_time<T>(
+    patience: Duration,
+    statement: impl Future<Output = Result<T, sqlx::Error>>,
+) -> Result<T, sqlx::Error> {
+    match tokio::time::timeout(patience, statement).await {
+        Ok(outcome) => outcome,
+        Err(_) => Err(sqlx::Error::Io(std::io::ErrorKind::TimedOut.into())),
     }
 }
 
@@ -198,11 +220,28 @@ impl Tx {
         matches!(self.link, Some(Link::Sqlite(_)))
     }
 
+    /// The connection, for a statement; [`Tx::check`] takes its outcome.
     fn link(&mut self) -> Result<&mut Link> {
+        self.busy = true;
         self.link.as_mut().ok_or_else(|| StoreError::Unavailable("the connection is gone".into()))
     }
 
+    /// SQLite has no network between: its statements end, and on a slow disk they end late.
+    fn patience(&self) -> Duration {
+        if self.is_sqlite() { Duration::MAX } else { self.patience }
+    }
+
+    /// Lets the statements of this transaction take longer than a machine would wait.
+    pub(crate) async fn take_time(&mut self) -> Result<()> {
+        self.patience = LONG;
+        if !self.is_sqlite() {
+            self.execute("SET LOCAL statement_timeout = '5min'", args![]).await?;
+        }
+        Ok(())
+    }
+
     fn check<T>(&mut self, outcome: Result<T, sqlx::Error>) -> Result<T> {
+        self.busy = false;
         outcome.map_err(|error| {
             self.broken |= breaks_connection(&error);
             StoreError::from(error)
@@ -211,18 +250,18 @@ impl Tx {
 
     /// Runs a statement; how many rows it touched.
     pub(crate) async fn execute(&mut self, sql: impl SqlSafeStr, args: Vec<Arg>) -> Result<u64> {
-        let sql = sql.into_sql_str();
+        let (sql, patience) = (sql.into_sql_str(), self.patience());
         let done = each!(self.link()?, conn => {
-            bound!(sql, args).execute(&mut **conn).await.map(|done| done.rows_affected())
+            in_time(patience, bound!(sql, args).execute(&mut **conn)).await.map(|done| done.rows_affected())
         });
         self.check(done)
     }
 
     /// All rows of a query.
     pub(crate) async fn rows(&mut self, sql: impl SqlSafeStr, args: Vec<Arg>) -> Result<Vec<Row>> {
-        let sql = sql.into_sql_str();
+        let (sql, patience) = (sql.into_sql_str(), self.patience());
         let rows: Result<Vec<Row>, sqlx::Error> = each!(self.link()?, conn => {
-            let rows = bound!(sql, args).fetch_all(&mut **conn).await;
+            let rows = in_time(patience, bound!(sql, args).fetch_all(&mut **conn)).await;
             rows.map(|rows| rows.into_iter().map(Row::from).collect())
         });
         self.check(rows)
@@ -230,9 +269,9 @@ impl Tx {
 
     /// The first row of a query, if there is one.
     pub(crate) async fn row(&mut self, sql: impl SqlSafeStr, args: Vec<Arg>) -> Result<Option<Row>> {
-        let sql = sql.into_sql_str();
+        let (sql, patience) = (sql.into_sql_str(), self.patience());
         let row = each!(self.link()?, conn => {
-            bound!(sql, args).fetch_optional(&mut **conn).await.map(|row| row.map(Row::from))
+            in_time(patience, bound!(sql, args).fetch_optional(&mut **conn)).await.map(|row| row.map(Row::from))
         });
         self.check(row)
     }
@@ -246,8 +285,11 @@ impl Tx {
 
 impl Drop for Tx {
     fn drop(&mut self) {
+        let patience = self.patience();
         let Some(mut link) = self.link.take() else { return };
-        if self.broken {
+        // Back in the pool, a connection of PostgreSQL with a statement under way would be asked
+        // whether it lives, and hold its place in the pool until a server that hangs answers.
+        if self.broken || self.busy && matches!(link, Link::Postgres(_)) {
             each!(&mut link, conn => conn.close_on_drop());
         } else if self.open {
             match tokio::runtime::Handle::try_current() {
@@ -255,7 +297,7 @@ impl Drop for Tx {
                     runtime.spawn(async move {
                         // A connection that cannot roll back must not be used again.
                         let failed = each!(&mut link, conn => {
-                            sqlx::query("ROLLBACK").execute(&mut **conn).await.is_err()
+                            in_time(patience, sqlx::query("ROLLBACK").execute(&mut **conn)).await.is_err()
                         });
                         if failed {
                             each!(&mut link, conn => conn.close_on_drop());

@@ -18,7 +18,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Notify, mpsc, oneshot};
 
 /// A database that has not answered within this is taken for down.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -143,8 +143,12 @@ pub struct Snapshots {
     store: Arc<Store>,
     current: ArcSwapOption<Snapshot>,
     ask: mpsc::Sender<oneshot::Sender<bool>>,
-    /// Something in this process has written since the last look.
-    dirty: AtomicBool,
+    /// Rung after each write.
+    wake: Notify,
+    /// Writes by this process that have ended, ever.
+    written: AtomicU64,
+    /// How many of them the snapshot is known to hold.
+    held: AtomicU64,
     /// Writers under way in this process.
     writing: AtomicI64,
     /// The last look succeeded.
@@ -158,8 +162,10 @@ pub struct Writing<'a>(&'a Snapshots);
 
 impl Drop for Writing<'_> {
     fn drop(&mut self) {
-        self.0.dirty.store(true, Ordering::SeqCst);
+        self.0.written.fetch_add(1, Ordering::SeqCst);
         self.0.writing.fetch_sub(1, Ordering::SeqCst);
+        // Memory follows at once: should the database go away next, it knows this write.
+        self.0.wake.notify_one();
     }
 }
 
@@ -171,7 +177,9 @@ impl Snapshots {
             store,
             current: ArcSwapOption::empty(),
             ask,
-            dirty: AtomicBool::new(true),
+            wake: Notify::new(),
+            written: AtomicU64::new(0),
+            held: AtomicU64::new(0),
             writing: AtomicI64::new(0),
             up: AtomicBool::new(false),
             failures: AtomicU64::new(0),
@@ -181,10 +189,11 @@ impl Snapshots {
 
     /// The snapshot for a request that arrives now.
     pub async fn look(&self) -> Look {
+        // In this order: a writer is counted as ended before it is no longer under way.
         if self.store.is_sqlite()
             && self.up.load(Ordering::SeqCst)
             && self.writing.load(Ordering::SeqCst) == 0
-            && !self.dirty.load(Ordering::SeqCst)
+            && self.written.load(Ordering::SeqCst) == self.held.load(Ordering::SeqCst)
         {
             return Look { snapshot: self.current.load_full(), fresh: true };
         }
@@ -210,13 +219,16 @@ impl Snapshots {
         self.up.load(Ordering::SeqCst)
     }
 
-    /// One look at the database. The dirty mark is taken down before it, so that a write during
-    /// the look causes another.
+    /// One look at the database. The writes that it is sure to see are counted before it and
+    /// vouched for after it: a request in between must not take the old memory for the new.
     async fn refresh(&self) -> Result<(), String> {
-        self.dirty.store(false, Ordering::SeqCst);
+        let written = self.written.load(Ordering::SeqCst);
         let result = tokio::time::timeout(PATIENCE, self.reload()).await;
         match result {
-            Ok(Ok(())) => Ok(()),
+            Ok(Ok(())) => {
+                self.held.store(written, Ordering::SeqCst);
+                Ok(())
+            }
             Ok(Err(error)) => Err(error.to_string()),
             Err(_) => Err(format!("no answer within {} s", PATIENCE.as_secs())),
         }
@@ -248,10 +260,11 @@ async fn keep(keeper: Arc<Snapshots>, mut asked: mpsc::Receiver<oneshot::Sender<
     let mut waiting = Vec::new();
     let mut failed_at: Option<Instant> = None;
     loop {
-        // Wake for a request, or to look by ourselves.
-        match tokio::time::timeout(IDLE_LOOK, asked.recv_many(&mut waiting, 4096)).await {
-            Ok(0) => return,
-            Ok(_) | Err(_) => {}
+        // Wake for a request, after a write, or to look by ourselves.
+        tokio::select! {
+            received = asked.recv_many(&mut waiting, 4096) => if received == 0 { return },
+            () = keeper.wake.notified() => {}
+            () = tokio::time::sleep(IDLE_LOOK) => {}
         }
         let resting = failed_at.is_some_and(|at| at.elapsed() < BACK_OFF);
         let fresh = if resting {
@@ -265,8 +278,6 @@ async fn keep(keeper: Arc<Snapshots>, mut asked: mpsc::Receiver<oneshot::Sender<
                     true
                 }
                 Err(error) => {
-                    // The mark stays up, so that SQLite's short cut does not believe old memory.
-                    keeper.dirty.store(true, Ordering::SeqCst);
                     keeper.failures.fetch_add(1, Ordering::Relaxed);
                     metrics::counter!("moxxie_database_failures_total").increment(1);
                     if failed_at.is_none() {

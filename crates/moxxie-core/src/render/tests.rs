@@ -240,7 +240,7 @@ fn values_to_come_are_no_error_but_everything_else_is() {
         assert!(error.contains(message), "{source}: {error}");
     }
     // An assigned machine has all its values: there a missing one is an error, with its name.
-    let error = check("{{ params.install_disk }}", BOOT_PARAMS, &[sample.clone()], &sample);
+    let error = check("{{ params.install_disk }}", BOOT_PARAMS, std::slice::from_ref(&sample), &sample);
     assert_eq!(
         error.unwrap_err().to_string(),
         "boot_params: line 1, column 4: params.install_disk is not defined (for cp-1)"
@@ -352,7 +352,7 @@ proptest! {
     ) {
         let sample = context(json!({"l": ["v"]}));
         let _ = render(&source, &sample, CONFIG_TEMPLATE);
-        let _ = check(&source, CONFIG_TEMPLATE, &[sample.clone()], &sample);
+        let _ = check(&source, CONFIG_TEMPLATE, std::slice::from_ref(&sample), &sample);
         let _ = used_params(&source);
     }
 }

@@ -83,6 +83,9 @@ pub async fn every_request(
             response.headers_mut().insert(header::ALLOW, allow);
         }
     }
+    if response.extensions().get::<Panicked>().is_some() && !is_boot(&path) {
+        response = ApiError::internal("a bug in moxxie; the log says where").into_response();
+    }
     response.headers_mut().insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     let status = response.status();
     let elapsed = started.elapsed();
@@ -173,9 +176,15 @@ fn check_headers(headers: &HeaderMap, version: Version) -> Result<(), (StatusCod
     Ok(())
 }
 
-/// A handler that panics costs its own request only.
+/// Marks the answer to a request whose handler panicked.
+#[derive(Debug, Clone, Copy)]
+struct Panicked;
+
+/// A handler that panics costs its own request only. Machines wait and ask again; programs get
+/// their own face of it in [`every_request`], which knows the path.
 pub fn panicked(_: Box<dyn std::any::Any + Send + 'static>) -> Response {
     tracing::error!("a handler panicked; this is a bug");
-    // Machines wait and ask again; the API has no better word for it either.
-    BootError::later("moxxie: internal error, wait").into_response()
+    let mut response = BootError::later("moxxie: internal error, wait").into_response();
+    response.extensions_mut().insert(Panicked);
+    response
 }

@@ -26,6 +26,9 @@ pub async fn readyz(State(app): State<Arc<App>>) -> Response {
         reasons.push("database: not reached since the start".to_owned());
     } else if let Err(error) = app.read().ping().await {
         reasons.push(format!("database: {error}"));
+    } else if !app.snapshots.look().await.fresh {
+        // It has just come back: for a moment armed machines are still told to wait.
+        reasons.push("database: answers again, but the machines are not read yet".to_owned());
     }
     if let Err(error) = app.assets.check().await {
         reasons.push(format!("assets: {error}"));

@@ -11,6 +11,7 @@ use axum::routing::get;
 use std::sync::Arc;
 use tower::ServiceExt;
 use tower_http::catch_panic::CatchPanicLayer;
+use utoipa::openapi::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
@@ -57,11 +58,16 @@ pub fn described() -> OpenApiRouter<Arc<App>> {
 /// The whole service.
 pub fn router(app: Arc<App>) -> Router {
     let (routes, description) = described().split_for_parts();
+    finish(routes, &description, app)
+}
+
+/// Adds the routes that have no description, and what every request goes through.
+pub fn finish(routes: Router<Arc<App>>, description: &OpenApi, app: Arc<App>) -> Router {
     let routes = routes
         // axum has no suffix patterns: the handler takes the name and its `.ipxe` apart.
         .route("/boot/{profile}", get(boot::menu::profile))
-        .route("/api/v1/openapi.json", docs::json(&description))
-        .route("/api/docs", docs::page(&description))
+        .route("/api/v1/openapi.json", docs::json(description))
+        .route("/api/docs", docs::page(description))
         .fallback(not_found)
         .layer(CatchPanicLayer::custom(middleware::panicked))
         .layer(from_fn_with_state(app.clone(), middleware::every_request))

@@ -55,7 +55,7 @@ impl Request<'_> {
     }
 
     /// The URL that asks the same again, with this machine's labels.
-    fn again(&self) -> Result<Word, ComposeError> {
+    pub fn again(&self) -> Result<Word, ComposeError> {
         let mut url = self.links.script(self.asked());
         let mut separator = '?';
         let labels = [
@@ -96,6 +96,9 @@ pub async fn answer(
         return Ok(never_seen_the_database(app, &request));
     };
     let view = snapshot.view(claims, request.asked());
+    if !look.fresh && view.by_mac.is_empty() && view.by_uuid.is_none() {
+        return Ok(unknown_in_an_outage(app, &request));
+    }
     let decision = decide(claims, &view, ask, peer, &app.config.site, request.now);
     if !needs_database(&view, &decision) {
         note(app, &request, &decision);
@@ -125,6 +128,20 @@ fn never_seen_the_database(app: &App, request: &Request<'_>) -> Response {
         rule: "no-database",
         reason: "moxxie has not reached its database since it was started".into(),
         next_step: "see /readyz and the server's log".into(),
+        event: EventKind::Local,
+        lost: vec![],
+    };
+    say(request, &BootView::default(), &decision)
+}
+
+/// While the database is away nobody can tell whether a machine that memory does not know was
+/// assigned since: the disk, and not a menu that says it is nobody's.
+fn unknown_in_an_outage(app: &App, request: &Request<'_>) -> Response {
+    let decision = Decision {
+        outcome: Outcome::Local(app.config.site.local_boot),
+        rule: "no-database",
+        reason: "moxxie's database does not answer, and this machine was unknown when it last did".into(),
+        next_step: "see /readyz and the server's log, then start the machine again".into(),
         event: EventKind::Local,
         lost: vec![],
     };
@@ -201,6 +218,9 @@ fn boot_script(
         assignment_id: id.clone(),
         generation: after.generation,
         network: app.config.site.token_network(request.peer),
+        ip: request.peer.to_canonical(),
+        arch: request.claims.arch.clone(),
+        platform: request.claims.platform.clone(),
         minted_at: request.now,
         expires_at: after.window_ends.unwrap_or(request.now),
         first_used_at: None,

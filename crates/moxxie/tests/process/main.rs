@@ -1,0 +1,26 @@
+//! Faults, told to the real program: it is started, killed, stopped and cut off from its database
+//! as a site would do it, and asked over HTTP what a machine or an operator would ask.
+//!
+//! Nothing here measures time. Waits end when the awaited thing is there, and fail after a limit
+//! so generous that only a hang reaches it.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::disallowed_methods,
+    missing_docs,
+    reason = "a test may fail by panicking, and has to start programs"
+)]
+
+mod canary;
+mod client;
+mod firstrun;
+mod kills;
+mod outage;
+mod panic;
+mod postgres;
+mod replicas;
+mod schema;
+mod server;
+mod shutdown;
+mod site;
+mod writers;
