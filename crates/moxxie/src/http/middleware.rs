@@ -8,6 +8,7 @@ use axum::extract::{MatchedPath, Request, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri, Version, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
+use moxxie_core::secret::MASK;
 use moxxie_core::site;
 use std::sync::Arc;
 use std::time::Instant;
@@ -112,13 +113,30 @@ fn method_label(method: &axum::http::Method) -> &'static str {
     }
 }
 
-/// A config's path may carry the token as its fourth part; it does not reach the log.
-fn secret_path(path: &str) -> std::borrow::Cow<'_, str> {
-    let Some(rest) = path.strip_prefix("/boot/configs/") else { return path.into() };
-    let parts: Vec<&str> = rest.split('/').collect();
-    let masked: Vec<&str> =
-        parts.iter().enumerate().map(|(i, p)| if i >= 2 && p.len() > 32 { "********" } else { p }).collect();
-    format!("/boot/configs/{}", masked.join("/")).into()
+/// A path, or another text of a client, as it goes to the log or back. A config's may carry the token as its fourth part; and a token in
+/// any other place is a mistake that must not be written down either.
+pub fn secret_path(path: &str) -> String {
+    let in_token = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
+    let config = path.starts_with("/boot/configs/");
+    let parts = path.split('/').enumerate().map(|(i, part)| {
+        if config && i >= 5 && part.len() > 32 {
+            return MASK.to_owned();
+        }
+        let mut out = String::new();
+        let mut rest = part;
+        while !rest.is_empty() {
+            let run = rest.find(|c| !in_token(c)).unwrap_or(rest.len());
+            let (word, after) = rest.split_at(run);
+            // As long as a token, and unlike a name: those have no capitals.
+            let token = word.len() >= 43 && word.bytes().any(|b| b.is_ascii_uppercase());
+            out.push_str(if token { MASK } else { word });
+            let next = after.chars().next().map_or(0, char::len_utf8);
+            out.push_str(&after[..next]);
+            rest = &after[next..];
+        }
+        out
+    });
+    parts.collect::<Vec<_>>().join("/")
 }
 
 fn close(mut response: Response) -> Response {
@@ -187,4 +205,23 @@ pub fn panicked(_: Box<dyn std::any::Any + Send + 'static>) -> Response {
     let mut response = BootError::later("moxxie: internal error, wait").into_response();
     response.extensions_mut().insert(Panicked);
     response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tokens_do_not_reach_the_log() {
+        let token = "x1YWeUyG92Nq-W3GgVX8olw2aFwKdhqnezfmUlsW7QY";
+        for path in ["/boot/configs/cp/m/T/user-data", "//boot/configs/cp/m/T", "/T", "/boot/configs%2fT", "/boot/cp%3Ft=T", "/a/mox_T.ipxe"] {
+            let shown = secret_path(&path.replace('T', token));
+            assert!(!shown.contains("x1YW") && shown.contains(MASK), "{shown}");
+        }
+        for plain in ["/", "/boot/menu.ipxe", "/boot/configs/talos-cp/52:54:00:12:34:56", "/boot/assets/a/Vmlinuz-6.1.0_amd64", "/api/v1/boot/profiles/018f0000-0000-7000-8000-000000000000"] {
+            assert_eq!(secret_path(plain), plain);
+        }
+        let long = format!("/boot/configs/cp/m/{}", "%41".repeat(20));
+        assert_eq!(secret_path(&long), format!("/boot/configs/cp/m/{MASK}"));
+    }
 }

@@ -5,6 +5,7 @@ use crate::client::{Client, Reply};
 use crate::postgres::{Way, connect, freeze};
 use crate::server::{Setup, until};
 use crate::site::{self, KERNEL, arm, assign, mac, state};
+use futures_util::future::join_all;
 use moxxie_store::testing::{Stop, TestPostgres};
 use reqwest::Method;
 use serde_json::json;
@@ -14,35 +15,73 @@ async fn ready(client: &Client) {
     until("/readyz", async || (client.get("/readyz").await.status == 200).then_some(())).await;
 }
 
+/// What is expected of an answer.
+#[derive(Clone, Copy)]
+enum Want {
+    /// 200.
+    Fine,
+    /// A script that leaves the disk alone.
+    Calm,
+    /// 503 with `Retry-After`.
+    Wait,
+    /// The bytes of a file.
+    Kernel,
+}
+
+/// Asks all at once: each may take the seconds that the product is patient for.
+async fn answers(client: &Client, questions: Vec<(Want, Method, String)>) {
+    let asked = questions.into_iter().map(|(want, method, path)| {
+        let client = client.clone();
+        tokio::spawn(async move {
+            let mut request = client.request(method.clone(), &path);
+            if method == Method::POST && path.ends_with("profiles") {
+                request = request.json(&site::safe());
+            }
+            (want, client.send(request).await)
+        })
+    });
+    for answer in join_all(asked).await {
+        match answer.unwrap() {
+            (Want::Fine, reply) => drop(reply.is(200)),
+            (Want::Calm, reply) => reply.is_calm(),
+            (Want::Wait, reply) => reply.must_wait(),
+            (Want::Kernel, reply) => assert_eq!(reply.is(200).body, KERNEL),
+        }
+    }
+}
+
+fn get(want: Want, path: impl Into<String>) -> (Want, Method, String) {
+    (want, Method::GET, path.into())
+}
+
+fn post(want: Want, path: impl Into<String>) -> (Want, Method, String) {
+    (want, Method::POST, path.into())
+}
+
 /// What holds whenever the database does not answer, whatever is known in memory.
 async fn away(client: &Client) {
-    client.get("/livez").await.is(200);
-    client.get("/metrics").await.is(200);
-    let not_ready = client.get("/readyz").await.is(503);
-    assert!(not_ready.text().contains("database"), "{}", not_ready.text());
-    let profile = site::safe();
-    for (method, path, body) in [
-        (Method::GET, "/api/v1/boot/profiles", None),
-        (Method::GET, "/api/v1/boot/explain?mac=52:54:00:00:00:01", None),
-        (Method::GET, "/api/v1/boot/events", None),
-        (Method::GET, "/api/v1/audit", None),
-        (Method::POST, "/api/v1/boot/profiles", Some(&profile)),
-        (Method::POST, "/api/v1/boot/assignments/52:54:00:00:00:01/arm", None),
-    ] {
-        let mut request = client.request(method, path);
-        if let Some(body) = body {
-            request = request.json(body);
-        }
-        client.send(request).await.must_wait();
-    }
+    let token = "A".repeat(43);
+    let questions = vec![
+        get(Want::Fine, "/livez"),
+        get(Want::Fine, "/metrics"),
+        get(Want::Fine, "/boot/menu.ipxe"),
+        get(Want::Wait, "/api/v1/boot/profiles"),
+        get(Want::Wait, "/api/v1/boot/explain?mac=52:54:00:00:00:01"),
+        get(Want::Wait, "/api/v1/boot/events"),
+        get(Want::Wait, "/api/v1/audit"),
+        post(Want::Wait, "/api/v1/boot/profiles"),
+        post(Want::Wait, "/api/v1/boot/assignments/52:54:00:00:00:01/arm"),
+        get(Want::Wait, format!("/boot/configs/safe/{}?t={token}", mac(1))),
+        post(Want::Wait, format!("/boot/report?t={token}&stage=installed")),
+        // An outage is never "no such file".
+        get(Want::Wait, "/boot/assets/safe/never-heard-of"),
+    ];
     // A token that only the database knows is neither good nor bad now.
     let stranger = client.with(Some("mox_0123456789012345678901234567890123456789012"));
-    stranger.get("/api/v1/boot/profiles").await.must_wait();
-    let token = "A".repeat(43);
-    client.get(&format!("/boot/configs/safe/{}?t={token}", mac(1))).await.must_wait();
-    client.act(&format!("/boot/report?t={token}&stage=installed")).await.must_wait();
-    // An outage is never "no such file".
-    client.get("/boot/assets/safe/never-heard-of").await.must_wait();
+    let only = vec![get(Want::Wait, "/api/v1/boot/profiles")];
+    let (not_ready, (), ()) = tokio::join!(client.get("/readyz"), answers(client, questions), answers(&stranger, only));
+    assert!(not_ready.text().contains("database"), "{}", not_ready.text());
+    not_ready.is(503);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -59,7 +98,6 @@ async fn a_database_that_is_down_at_the_start_is_waited_for() {
         client.menu(&mac(n)).await.is_calm();
         client.get(&format!("/boot/safe.ipxe?mac={}", mac(n))).await.is_calm();
     }
-    client.get("/boot/menu.ipxe").await.is(200);
 
     database.start_again().await;
     ready(&client).await;
@@ -115,21 +153,21 @@ async fn cast(client: &Client) -> Cast {
 
 /// What each machine is told while the database does not answer.
 async fn told_during_the_outage(client: &Client, cast: &Cast) {
-    client.menu(&mac(LOCAL)).await.is_calm();
-    client.menu(&mac(STRANGER)).await.is_calm();
-    client.get(&format!("/boot/safe.ipxe?mac={}", mac(LOCAL))).await.is_calm();
-    client.get("/boot/menu.ipxe").await.is(200);
-    for waits in [ARMED, BOOTING, DELIVERED] {
-        client.menu(&mac(waits)).await.must_wait();
-    }
-    client.get(&cast.booting.config_path()).await.must_wait();
-    client.get(&cast.delivered.config_path()).await.must_wait();
-    client.act(&format!("{}&stage=installed", cast.delivered.report_path())).await.must_wait();
-    for file in ["vmlinuz", "initramfs.xz"] {
-        let bytes = client.get(&format!("/boot/assets/safe/{file}")).await.is(200);
-        assert_eq!(bytes.body, KERNEL);
-    }
-    away(client).await;
+    let menu = |n| format!("/boot/menu.ipxe?mac={}", mac(n));
+    let questions = vec![
+        get(Want::Calm, menu(LOCAL)),
+        get(Want::Calm, menu(STRANGER)),
+        get(Want::Calm, format!("/boot/safe.ipxe?mac={}", mac(LOCAL))),
+        get(Want::Wait, menu(ARMED)),
+        get(Want::Wait, menu(BOOTING)),
+        get(Want::Wait, menu(DELIVERED)),
+        get(Want::Wait, cast.booting.config_path()),
+        get(Want::Wait, cast.delivered.config_path()),
+        post(Want::Wait, format!("{}&stage=installed", cast.delivered.report_path())),
+        get(Want::Kernel, "/boot/assets/safe/vmlinuz"),
+        get(Want::Kernel, "/boot/assets/safe/initramfs.xz"),
+    ];
+    tokio::join!(answers(client, questions), away(client));
 }
 
 /// The database is back: everything goes on where it stood.
@@ -178,7 +216,7 @@ async fn a_database_that_hangs_is_as_good_as_down() {
         let client = client.clone();
         async move { (n, client.menu(&mac(if n % 2 == 0 { LOCAL } else { ARMED })).await) }
     });
-    for (n, reply) in futures_util::future::join_all(menus).await {
+    for (n, reply) in join_all(menus).await {
         if n % 2 == 0 { reply.is_calm() } else { reply.must_wait() }
     }
     told_during_the_outage(&client, &cast).await;

@@ -104,7 +104,7 @@ impl Setup {
             }
             other => other,
         };
-        Server { child, out, err, _kept: kept, client: Client::new("", ADMIN), dir: self.dir.clone() }
+        Server { child, out, err, _kept: kept, client: Client::new("", ADMIN) }
     }
 
     /// Starts it and waits for the line that says where it listens.
@@ -180,7 +180,6 @@ pub struct Server {
     _kept: Option<std::process::ChildStderr>,
     /// Asks it, as the admin.
     pub client: Client,
-    pub dir: PathBuf,
 }
 
 impl Server {

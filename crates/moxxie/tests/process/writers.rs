@@ -91,7 +91,7 @@ pub async fn one_owner(clients: [&Client; 2]) {
     let mut new_profile = site::safe();
     new_profile["name"] = "brought-along".into();
     for file in ["kernel_path", "initrd_path"] {
-        new_profile[file] = "http://10.0.0.1/file".into();
+        new_profile[file] = format!("http://10.0.0.1/{file}").into();
     }
     let good = with_kind("assignment", machine(60, "brought-along", true));
     let clash = with_kind("assignment", other(json!({"extra_macs": [mac(2)]})));
@@ -110,7 +110,8 @@ pub async fn one_owner(clients: [&Client; 2]) {
     }
     let set = json!({"items": [with_kind("profile", new_profile), good]});
     b.post("/api/v1/boot/apply", &set).await.is(200);
-    assert!(a.menu(&mac(60)).await.boots());
+    let script = a.menu(&mac(60)).await;
+    assert!(script.boots(), "{}", script.text());
 
     // All at once, half of them at each replica.
     let race = (0..24).map(|n| {

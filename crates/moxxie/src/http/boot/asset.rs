@@ -2,6 +2,7 @@
 
 use crate::app::App;
 use crate::http::error::BootError;
+use crate::http::middleware::secret_path;
 use crate::http::range::{Part, part};
 use axum::body::Body;
 use axum::extract::{Path, State};
@@ -40,6 +41,7 @@ pub async fn asset(
     let file: FileName = file.parse().map_err(bad)?;
     let found = find(&app, &profile, &file).await?;
     let Some(asset) = found else {
+        let file = secret_path(file.as_str());
         return Err(BootError::not_found(format!("moxxie: profile {profile} has no file {file}")));
     };
     let opened = app.assets.open_asset(&asset.sha256).await.map_err(|error| {

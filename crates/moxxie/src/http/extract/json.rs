@@ -6,6 +6,7 @@ use axum::body::{Body, Bytes};
 use axum::extract::{FromRequest, Request};
 use axum::http::header;
 use http_body_util::{BodyExt, Limited};
+use moxxie_core::secret::mask_text;
 use serde::de::{DeserializeOwned, DeserializeSeed, Error, MapAccess, SeqAccess, Visitor};
 use serde_json::Value;
 use std::fmt;
@@ -96,7 +97,7 @@ pub fn typed<T: DeserializeOwned>(value: Value) -> Result<T, ApiError> {
                 _ => {}
             }
         }
-        let message = error.inner().to_string();
+        let message = without_value(error.inner().to_string());
         // An unknown or missing field is about the field, not about the object around it.
         let named = message.split('`').nth(1).filter(|_| {
             message.starts_with("unknown field") || message.starts_with("missing field")
@@ -109,6 +110,25 @@ pub fn typed<T: DeserializeOwned>(value: Value) -> Result<T, ApiError> {
         }
         ApiError::fields(vec![FieldError::new(pointer, message)])
     })
+}
+
+/// Takes the value out of serde's messages: a secret in the wrong field would go from the answer
+/// into terminals and the logs of whatever called.
+fn without_value(message: String) -> String {
+    if let Some(rest) = message.strip_prefix("unknown variant `")
+        && let Some((_, known)) = rest.split_once("`, expected ")
+    {
+        return format!("unknown value, expected {known}");
+    }
+    for kind in ["invalid type: string \"", "invalid value: string \""] {
+        if let Some(rest) = message.strip_prefix(kind)
+            && let Some((_, wanted)) = rest.rsplit_once("\", expected ")
+        {
+            return format!("{}, expected {wanted}", kind.trim_end_matches(" \""));
+        }
+    }
+    // URLs may carry a password.
+    if message.contains("://") { mask_text(&message) } else { message }
 }
 
 /// Builds a `Value`, refusing what `serde_json` would quietly accept.

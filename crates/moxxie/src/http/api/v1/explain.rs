@@ -14,7 +14,8 @@ use moxxie_core::boot::decide::{Ask, Decision, Known, Outcome, Shelf, decide};
 use moxxie_core::boot::plan::BootPlan;
 use moxxie_core::ipxe::{self, Text};
 use moxxie_core::profile::{ProfileSpec, Source};
-use moxxie_core::secret::{MASK, mask_text};
+use moxxie_core::render::RenderContext;
+use moxxie_core::secret::{MASK, mask_params, mask_text};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -56,12 +57,19 @@ pub async fn explain(
     if let Some(known) = known {
         let spec = &known.shelf.profile.spec;
         match prepare(&app, &request, known) {
-            Ok(prepared) => {
-                args = prepared.plan.args.iter().map(|w| mask_text(w.as_str())).collect();
-                configs = prepared.configs;
-                warn_about(&prepared.plan, spec, &mut warnings);
-                if matches!(decision.outcome, Outcome::Boot { .. }) {
-                    script = prepared.script;
+            Ok(Prepared { plan, shown }) => {
+                warn_about(&plan, spec, &mut warnings);
+                let boots = matches!(decision.outcome, Outcome::Boot { .. });
+                match shown {
+                    Ok(shown) => {
+                        args = shown.args;
+                        configs = shown.configs;
+                        if boots {
+                            script = Some(shown.script);
+                        }
+                    }
+                    // Rather too little than a secret that a filter has turned into something else.
+                    Err(error) => warnings.push(format!("its script and config are not shown: with secrets masked, {error}")),
                 }
             }
             Err(error) => warnings.push(format!("it cannot boot its profile: {error}")),
@@ -84,8 +92,15 @@ pub async fn explain(
 }
 
 struct Prepared {
+    /// As it would be sent.
     plan: BootPlan,
-    script: Option<String>,
+    shown: Result<Masked, compose::ComposeError>,
+}
+
+/// The same for the eyes of viewers.
+struct Masked {
+    args: Vec<String>,
+    script: String,
     configs: BTreeMap<String, String>,
 }
 
@@ -94,17 +109,31 @@ fn prepare(app: &App, request: &Request<'_>, known: &Known) -> Result<Prepared, 
     let spec = &known.shelf.profile.spec;
     let machine = For { spec, assignment: Some(&known.assignment), claims: request.claims, peer: Some(request.peer) };
     let tokens = Tokens { config: MASK, report: MASK };
-    let context = compose::context(machine, &app.config.site, &request.links, Some(tokens));
+    let mut context = compose::context(machine, &app.config.site, &request.links, Some(tokens));
+    // First as it would be sent: whatever is wrong with that is said.
+    for file in compose::platform(spec)?.config_files() {
+        compose::config(spec, &context, file.path)?;
+    }
+    let plan = compose::plan(&known.shelf, &context, &request.links, Some(MASK))?;
+    // Then made of masked values: in a text that is ready, a password that stands where nothing
+    // says so can no longer be told from other words.
+    context.params = mask_params(&context.params);
+    Ok(Prepared { plan, shown: masked(request, known, &context) })
+}
+
+fn masked(request: &Request<'_>, known: &Known, context: &RenderContext) -> Result<Masked, compose::ComposeError> {
+    let spec = &known.shelf.profile.spec;
     let mut configs = BTreeMap::new();
     for file in compose::platform(spec)?.config_files() {
-        if let Some((text, _)) = compose::config(spec, &context, file.path)? {
+        if let Some((text, _)) = compose::config(spec, context, file.path)? {
             configs.insert(file.path.to_owned(), mask_text(&text));
         }
     }
-    let plan = compose::plan(&known.shelf, &context, &request.links, Some(MASK))?;
+    let plan = compose::plan(&known.shelf, context, &request.links, Some(MASK))?;
     let title = format!("{} boots {}", known.assignment.spec.node_name, spec.name);
-    let script = ipxe::boot(&plan, &Text::new(title), &request.again()?).map_err(|e| compose::ComposeError::Args(e.to_string()))?;
-    Ok(Prepared { plan, script: Some(script), configs })
+    let script = ipxe::boot(&plan, &Text::new(title), &request.again()?)
+        .map_err(|e| compose::ComposeError::Args(e.to_string()))?;
+    Ok(Masked { args: plan.args.iter().map(|w| mask_text(w.as_str())).collect(), script, configs })
 }
 
 fn warn_about(plan: &BootPlan, spec: &ProfileSpec, warnings: &mut Vec<String>) {

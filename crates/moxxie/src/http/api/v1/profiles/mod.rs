@@ -18,7 +18,8 @@ pub async fn find(app: &App, name_or_id: &str) -> ApiResult<Profile> {
     found.ok_or_else(|| {
         ApiError::not_found(format!(
             "no profile {:?}; `moxxie profile list` shows them",
-            moxxie_core::boot::event::one_line(name_or_id, 64)
+            // Some paste a token here.
+            moxxie_core::boot::event::one_line(&crate::http::middleware::secret_path(name_or_id), 64)
         ))
     })
 }
