@@ -336,7 +336,7 @@ fn quarantined(case: &Case) -> Verdict {
         known,
         EventKind::Local,
         "it is quarantined".into(),
-        "look at its events, then set quarantined: false".into(),
+        format!("look at its events, then: moxxie assignment update {} --quarantined=false", known.assignment.spec.mac_address),
     )
 }
 
@@ -383,7 +383,7 @@ fn protected(case: &Case) -> Verdict {
         return Err("it is not protected with an open window".into());
     }
     // Protecting closes the window; this rule holds should a record say otherwise.
-    local(known, EventKind::Local, "it is protected".into(), "lift the protection to install it".into())
+    local(known, EventKind::Local, "it is protected".into(), format!("to install it: moxxie assignment update {} --unprotect, then arm it", known.assignment.spec.mac_address))
 }
 
 fn outside_provisioning(case: &Case) -> Verdict {
@@ -414,7 +414,7 @@ fn policy_always(case: &Case) -> Verdict {
             known,
             EventKind::ReinstallSuppressed,
             format!("boot_policy always is not honored: profile {} can erase a disk", profile.name),
-            "set boot_policy to once and arm the machine".into(),
+            format!("moxxie assignment update {} --policy once, then arm it", known.assignment.spec.mac_address),
         );
     }
     // Every request opens its own window.

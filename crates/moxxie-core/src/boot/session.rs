@@ -108,7 +108,8 @@ pub fn may_fetch(
 /// Whether the session's report token may still report. Reports are taken after the window has
 /// ended, so that a slow install can still say that it is done, but not from an older window.
 pub fn may_report(session: &Session, known: &Known, peer: IpAddr) -> Result<(), Refusal> {
-    if session.generation != known.assignment.boot.generation {
+    // A final report ends the session: nothing can turn `installed` into `failed` afterwards.
+    if session.revoked || session.generation != known.assignment.boot.generation {
         return Err(Refusal::Revoked);
     }
     if !session.network.contains(&peer.to_canonical()) {

@@ -5,7 +5,7 @@ use crate::app::App;
 use crate::http::error::{ApiError, BootError};
 use crate::http::extract::{Peer, Query};
 use axum::extract::{MatchedPath, Request, State};
-use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri, Version, header};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, Version, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use moxxie_core::secret::MASK;
@@ -71,6 +71,12 @@ pub async fn every_request(
         None if is_boot(&path) && !site::contains(&app.config.allow, peer.0) => {
             metrics::counter!("moxxie_outside_allowlist_total").increment(1);
             BootError::new(StatusCode::FORBIDDEN, "moxxie: network not allowed").into_response()
+        }
+        // A look at the head of a menu must not start a boot, nor one at a report make it.
+        None if method == Method::HEAD && is_boot(&path) && !path.starts_with("/boot/assets/") => {
+            let mut response = BootError::new(StatusCode::METHOD_NOT_ALLOWED, "moxxie: use GET").into_response();
+            response.headers_mut().insert(header::ALLOW, HeaderValue::from_static("GET"));
+            response
         }
         None => next.run(request).await,
     };

@@ -418,7 +418,7 @@ async fn what_only_bytes_on_a_wire_show() {
     rows.check("51", "HTTP/1.0", !said.text.to_lowercase().contains("transfer-encoding"), &said.text);
     // One connection serves a whole boot, errors included (measured: iPXE keeps it).
     let mut stream = wire.connect().await;
-    for (path, want) in [("/boot/nothing", "404"), ("/boot/menu.ipxe", "200"), ("/boot/assets/m/memtest.bin", "200")] {
+    for (path, want) in [("/boot/nothing", "405"), ("/boot/menu.ipxe", "405"), ("/boot/assets/m/nothing", "404"), ("/boot/assets/m/memtest.bin", "200")] {
         stream.write_all(format!("HEAD {path} HTTP/1.1\r\nHost: a\r\n\r\n").as_bytes()).await.unwrap();
         let head = head(&mut stream).await;
         rows.check("50", path, head.starts_with(&format!("HTTP/1.1 {want}")), head);

@@ -10,7 +10,7 @@ use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Response};
 use moxxie_core::assignment::BootPolicy;
 use moxxie_core::boot::claims::BootClaims;
-use moxxie_core::boot::decide::{Ask, BootView, Decision, Known, Outcome, Shelf, decide};
+use moxxie_core::boot::decide::{Ask, BootView, Decision, Known, LostRule, Outcome, Shelf, decide};
 use moxxie_core::boot::event::EventKind;
 use moxxie_core::boot::session::Session;
 use moxxie_core::boot::state::BootRecord;
@@ -161,14 +161,7 @@ async fn in_transaction(app: &Arc<App>, request: &Request<'_>) -> Result<Respons
             Ok((text, start)) => Ok((Some(start), (reply::script(text), decision))),
             // Nothing is committed: the window stays as it is until the cause is mended.
             Err(error) => {
-                let decision = Decision {
-                    outcome: Outcome::Local(local_of(known)),
-                    rule: "cannot-boot",
-                    reason: format!("its boot cannot be prepared: {error}"),
-                    next_step: format!("see moxxie explain --mac {}", known.assignment.spec.mac_address),
-                    event: EventKind::BootError,
-                    lost: vec![],
-                };
+                let decision = cannot_boot(known, &error, decision.lost);
                 Ok((None, (say(request, view, &decision), decision)))
             }
         }
@@ -229,6 +222,18 @@ fn boot_script(
     Ok((text, Start { after: after.clone(), session }))
 }
 
+/// The answer to a machine whose boot is due but cannot be prepared: the disk. Its window stays.
+pub fn cannot_boot(known: &Known, error: &ComposeError, lost: Vec<LostRule>) -> Decision {
+    Decision {
+        outcome: Outcome::Local(local_of(known)),
+        rule: "cannot-boot",
+        reason: format!("its boot cannot be prepared: {error}"),
+        next_step: format!("mend that, then start the machine again; moxxie explain --mac {} tells whether it would boot", known.assignment.spec.mac_address),
+        event: EventKind::BootError,
+        lost,
+    }
+}
+
 fn local_of(known: &Known) -> LocalBoot {
     known.assignment.spec.local_boot.unwrap_or(known.shelf.profile.spec.local_boot)
 }
@@ -264,7 +269,7 @@ pub fn script_of(
         Outcome::Local(how) => {
             let why = match decision.next_step.as_str() {
                 "" => decision.reason.clone(),
-                next => format!("{}. {next}", decision.reason),
+                next => format!("{}. {}", decision.reason, capitalized(next)),
             };
             Ok(ipxe::local_disk(*how, &Text::new(why), &Text::new(who)))
         }
@@ -272,6 +277,11 @@ pub fn script_of(
         Outcome::BootUnassigned(shelf) => stranger(request, shelf).map(Some),
         Outcome::Boot { .. } => Ok(None),
     }
+}
+
+fn capitalized(text: &str) -> String {
+    let mut chars = text.chars();
+    chars.next().map(|first| first.to_uppercase().chain(chars).collect()).unwrap_or_default()
 }
 
 fn who(request: &Request<'_>, view: &BootView) -> String {

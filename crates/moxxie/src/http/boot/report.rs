@@ -9,6 +9,7 @@ use axum::http::StatusCode;
 use moxxie_core::boot::decide::Known;
 use moxxie_core::boot::event::{EventKind, one_line};
 use moxxie_core::boot::session::{Refusal, Session, may_report};
+use moxxie_core::boot::state::BootState;
 use moxxie_core::secret::mask_text;
 use moxxie_core::token::{PresentedToken, Purpose};
 use moxxie_store::StepError;
@@ -19,6 +20,12 @@ use std::time::Duration;
 const MAX_BODY: usize = 64 * 1024;
 /// How long it may take.
 const BODY_TIME: Duration = Duration::from_secs(30);
+
+/// Why a report changes nothing.
+enum Stop {
+    Refused(Refusal),
+    SaidBefore,
+}
 
 /// A report. GET as well, because installers have wget and little else.
 #[utoipa::path(method(get, post), path = "/boot/report", tag = "boot", params(
@@ -72,9 +79,18 @@ pub async fn report(
     let step = |session: &Session, known: &Known| {
         let assignment = &known.assignment;
         if !token.is_genuine(&app.key, &assignment.id, session.generation, Purpose::Report) {
-            return Err(Refusal::Foreign);
+            return Err(Stop::Refused(Refusal::Foreign));
         }
-        may_report(session, known, peer)?;
+        // The answer to a final report got lost and the machine says it again: nothing to add.
+        let said = match assignment.boot.state {
+            BootState::Installed => Some(EventKind::Installed),
+            BootState::Failed => Some(EventKind::Failed),
+            _ => None,
+        };
+        if session.revoked && session.generation == assignment.boot.generation && said == Some(kind) {
+            return Err(Stop::SaidBefore);
+        }
+        may_report(session, known, peer).map_err(Stop::Refused)?;
         let mut event = app.event(kind, Some(assignment.spec.mac_address), Some(peer), &message);
         event.node_name = Some(assignment.spec.node_name.to_string());
         event.boot_profile = Some(known.shelf.profile.spec.name.to_string());
@@ -91,7 +107,8 @@ pub async fn report(
             Ok(StatusCode::NO_CONTENT)
         }
         Ok(None) => Err(refuse(Refusal::Foreign)),
-        Err(StepError::Step(why)) => Err(refuse(why)),
+        Err(StepError::Step(Stop::Refused(why))) => Err(refuse(why)),
+        Err(StepError::Step(Stop::SaidBefore)) => Ok(StatusCode::NO_CONTENT),
         Err(StepError::Store(error)) => Err(error.into()),
     }
 }

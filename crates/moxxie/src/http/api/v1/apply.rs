@@ -169,9 +169,17 @@ impl Work<'_> {
     }
 
     async fn assignment(&mut self, item: Value) -> ApiResult<()> {
+        let says = |field: &str| item.get(field).is_some();
+        let (says_protected, says_quarantined) = (says("protected"), says("quarantined"));
         let mut input: machine::AssignmentInput = typed(without_kind(item))?;
         let app = self.app;
         let old = app.read().assignment(input.mac_address).await?;
+        if let Some(Known { assignment, .. }) = &old {
+            // A hand that protected or quarantined a machine is not undone by a file that is
+            // silent about it.
+            input.protected |= assignment.spec.protected && !says_protected;
+            input.quarantined |= assignment.spec.quarantined && !says_quarantined;
+        }
         let wanted = input
             .boot_profile
             .as_ref()

@@ -42,11 +42,11 @@ pub async fn explain(
     let links = Links::of(app.config.public_url.as_deref(), &headers, app.port).map_err(ApiError::bad_request)?;
     let mut warnings = Vec::new();
     let site = &app.config.site;
-    let peer = claims.ip.or_else(|| site.provisioning.first().map(|net| net.addr()));
+    let peer = claims.ip.or_else(|| site.provisioning.first().and_then(|net| net.hosts().next()));
     let peer = peer.ok_or_else(|| ApiError::field("/ip", "name the address it asks from: no provisioning network is set"))?;
     let view = app.read().boot_view(&claims, None).await?;
     let now = app.clock.now();
-    let decision = decide(&claims, &view, Ask::Menu, peer, site, now);
+    let mut decision = decide(&claims, &view, Ask::Menu, peer, site, now);
     let known = view.by_mac.first().or(view.by_uuid.as_ref());
     let request = Request { ask: Ask::Menu, claims: &claims, peer, links, now, site };
 
@@ -71,6 +71,11 @@ pub async fn explain(
                     // Rather too little than a secret that a filter has turned into something else.
                     Err(error) => warnings.push(format!("its script and config are not shown: with secrets masked, {error}")),
                 }
+            }
+            // The same answer as the machine would get.
+            Err(error) if matches!(decision.outcome, Outcome::Boot { .. }) => {
+                decision = gate::cannot_boot(known, &error, decision.lost);
+                script = gate::script_of(&request, &view, &decision).map_err(|e| ApiError::internal(e.to_string()))?;
             }
             Err(error) => warnings.push(format!("it cannot boot its profile: {error}")),
         }

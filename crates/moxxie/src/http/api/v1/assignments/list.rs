@@ -43,6 +43,10 @@ pub async fn list(
             None => return Ok(Json(Page { items: vec![], next: None })),
         },
     };
+    if state.is_some() {
+        // States are shown as time has left them; what is stored follows first.
+        app.write().settle(&app.config.site, app.clock.now()).await?;
+    }
     let filter = AssignmentFilter { state, profile_id, q };
     let rows = app.read().assignments(&filter, asked.cursor.as_deref(), asked.rows()).await?;
     let page = asked.page(rows, |a| a.spec.mac_address.to_string());

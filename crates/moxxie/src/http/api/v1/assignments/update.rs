@@ -106,7 +106,7 @@ pub fn next_record(known: &Known, spec: &AssignmentSpec, now: Timestamp) -> ApiR
     let other_profile = old.boot_profile_id != spec.boot_profile_id;
     if old.protected && spec.protected && other_profile {
         return Err(ApiError::conflict(format!(
-            "{} is protected: lift the protection before changing its profile (`protected: false`)",
+            "{} is protected: lift the protection before changing its profile (moxxie assignment update MAC --unprotect)",
             old.node_name
         )));
     }

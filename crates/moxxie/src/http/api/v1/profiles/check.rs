@@ -80,6 +80,8 @@ pub fn assignment(spec: &ProfileSpec, assignment: &Assignment, site: &Site) -> A
 /// unless the menu offers the profile to machines that have none.
 fn stranger_errors(spec: &ProfileSpec, context: &RenderContext, errors: &mut Vec<FieldError>) {
     match render::render(&spec.boot_params, context, render::BOOT_PARAMS) {
+        // Nothing that an assignment could still bring is missing: it is wrong for every machine.
+        Err(e) if has_all_params(&spec.boot_params, context) => errors.push(FieldError::new("/boot_params", e)),
         Err(e) if spec.menu => errors.push(FieldError::new(
             "/boot_params",
             format!("the menu offers this profile to machines without an assignment: {e}"),
@@ -91,6 +93,16 @@ fn stranger_errors(spec: &ProfileSpec, context: &RenderContext, errors: &mut Vec
             }
         }
     }
+}
+
+/// Whether every parameter that a template names has a value.
+fn has_all_params(source: &str, context: &RenderContext) -> bool {
+    let value = |name: &String| {
+        let mut parts = name.split('.');
+        let first = parts.next().and_then(|part| context.params.get(part));
+        parts.try_fold(first?, |value, part| value.get(part))
+    };
+    render::used_params(source).is_ok_and(|names| names.iter().all(|name| value(name).is_some()))
 }
 
 /// What would go wrong when this machine boots.
