@@ -1,6 +1,6 @@
 -- wrk: each request asks for the menu of one machine, drawn at random among those loaded.
--- Arguments: number of machines. They are numbered from 0 as in scripts/bench.
-local machines = 1
+-- Arguments: path, number of machines, number of the first one. They are numbered as in scripts/bench.
+local path, machines, first = "/boot/menu.ipxe", 1, 0
 local threads = {}
 
 function setup(thread)
@@ -9,15 +9,17 @@ function setup(thread)
 end
 
 function init(args)
-  machines = tonumber(args[1]) or 1
+  path = args[1] or path
+  machines = tonumber(args[2]) or 1
+  first = tonumber(args[3]) or 0
   math.randomseed(seed)
   bad = 0
 end
 
 function request()
-  local n = math.random(0, machines - 1)
+  local n = first + math.random(0, machines - 1)
   local mac = string.format("52:54:01:%02x:%02x:%02x", math.floor(n / 65536), math.floor(n / 256) % 256, n % 256)
-  return wrk.format("GET", "/boot/menu.ipxe?mac=" .. mac)
+  return wrk.format("GET", path .. "?mac=" .. mac)
 end
 
 function response(status)

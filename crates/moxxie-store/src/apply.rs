@@ -38,7 +38,8 @@ impl Store {
                     }
                     let boot = if *disarm { old.boot.disarm(by.at) } else { old.boot.clone() };
                     let seq = bump(&mut tx).await?;
-                    assignments::change(&mut tx, &old, spec.clone(), boot, "assignment.update", by, seq).await?;
+                    assignments::change(&mut tx, &old, spec.clone(), boot, "assignment.update", by, seq)
+                        .await?;
                 }
             }
         }

@@ -17,15 +17,19 @@ use sqlx::AssertSqlSafe;
 use std::collections::BTreeSet;
 
 /// Selects whole assignments; a condition follows.
-pub(crate) const ROWS: &str =
-    "SELECT id, mac_address, node_name, boot_profile_id, boot_params_override, uuid, serial, extra_macs, \
+pub(crate) const ROWS: &str = "SELECT id, mac_address, node_name, boot_profile_id, boot_params_override, uuid, serial, extra_macs, \
      boot_policy, protected, quarantined, local_boot, source, state, generation, armed_until, window_ends, \
      attempts_left, armed_destructive, bound_uuid, bound_serial, since, revision, last_boot_at, created_at, \
      updated_at FROM node_boot_assignments";
 
 impl Store {
     /// By main MAC, ascending; `after` is the main MAC of the last one shown.
-    pub async fn assignments(&self, filter: &AssignmentFilter, after: Option<&str>, limit: u32) -> Result<Vec<Assignment>> {
+    pub async fn assignments(
+        &self,
+        filter: &AssignmentFilter,
+        after: Option<&str>,
+        limit: u32,
+    ) -> Result<Vec<Assignment>> {
         let mut sql = format!("{ROWS} n WHERE mac_address > $1");
         let mut args = args![after.unwrap_or(""), limit];
         if let Some(state) = filter.state {
@@ -74,7 +78,13 @@ impl Store {
     }
 
     /// Makes an assignment. Conflict names the MAC, node name or UUID that another one has.
-    pub async fn create_assignment(&self, id: &str, spec: &AssignmentSpec, boot: &BootRecord, by: &By) -> Result<Assignment> {
+    pub async fn create_assignment(
+        &self,
+        id: &str,
+        spec: &AssignmentSpec,
+        boot: &BootRecord,
+        by: &By,
+    ) -> Result<Assignment> {
         let mut tx = self.write().await?;
         let made = create(&mut tx, id, spec, boot, by).await?;
         tx.commit().await?;
@@ -164,7 +174,13 @@ async fn expected(tx: &mut Tx, mac: MacAddr, expect: Option<i64>) -> Result<Know
 }
 
 /// Makes an assignment within a transaction.
-pub(crate) async fn create(tx: &mut Tx, id: &str, spec: &AssignmentSpec, boot: &BootRecord, by: &By) -> Result<Assignment> {
+pub(crate) async fn create(
+    tx: &mut Tx,
+    id: &str,
+    spec: &AssignmentSpec,
+    boot: &BootRecord,
+    by: &By,
+) -> Result<Assignment> {
     let seq = bump(tx).await?;
     let made = Assignment {
         id: id.to_owned(),
@@ -246,7 +262,12 @@ pub(crate) async fn write_record(tx: &mut Tx, id: &str, boot: &BootRecord) -> Re
 }
 
 /// Ends the sessions of an assignment, all or all but one.
-pub(crate) async fn revoke_sessions(tx: &mut Tx, id: &str, except: Option<&str>, now: Timestamp) -> Result<()> {
+pub(crate) async fn revoke_sessions(
+    tx: &mut Tx,
+    id: &str,
+    except: Option<&str>,
+    now: Timestamp,
+) -> Result<()> {
     let sql = "UPDATE boot_sessions SET revoked_at = $1 \
                WHERE assignment_id = $2 AND revoked_at IS NULL AND id <> $3";
     tx.execute(sql, args![now, id, except.unwrap_or("")]).await.map(drop)
@@ -328,7 +349,9 @@ fn values(assignment: &Assignment, seq: i64) -> Result<Vec<Arg>> {
 
 pub(crate) fn assignment(row: &Row) -> Result<Assignment> {
     let serial = |column: &str| -> Result<Option<Serial>> {
-        row.text_or_null(column)?.map(|text| Serial::known(&text).ok_or_else(|| unreadable(column))).transpose()
+        row.text_or_null(column)?
+            .map(|text| Serial::known(&text).ok_or_else(|| unreadable(column)))
+            .transpose()
     };
     Ok(Assignment {
         id: row.text("id")?,

@@ -6,8 +6,8 @@ use crate::{ApiToken, Store};
 use moxxie_core::asset::{Asset, Digest};
 use moxxie_core::assignment::Assignment;
 use moxxie_core::audit::{AuditRecord, By};
-use moxxie_core::params::Params;
 use moxxie_core::profile::Profile;
+use moxxie_core::secret::{mask_params, mask_text};
 use serde_json::{Value, json};
 use sha2::Digest as _;
 
@@ -93,8 +93,8 @@ fn record(row: &Row) -> Result<AuditRecord> {
     })
 }
 
-/// A profile as the log shows it. Params and the template can hold secrets, and so can kernel
-/// arguments: the log shows that they changed, not what they are.
+/// A profile as the log shows it: secrets masked, and of the template, which can be long, only
+/// whether it changed.
 pub(crate) fn profile_value(profile: &Profile) -> Value {
     let spec = &profile.spec;
     json!({
@@ -105,8 +105,9 @@ pub(crate) fn profile_value(profile: &Profile) -> Value {
         "kernel_path": spec.kernel_path,
         "initrd_path": spec.initrd_path,
         "extra_initrds": spec.extra_initrds,
+        "boot_params": mask_text(&spec.boot_params),
         "config_template": spec.config_template.as_deref().map(|text| digest(&profile.id, text)),
-        "params": digests(&profile.id, &spec.params),
+        "params": mask_params(&spec.params),
         "destructive": spec.destructive,
         "destructive_lowered": spec.destructive_lowered,
         "menu": spec.menu,
@@ -123,7 +124,7 @@ pub(crate) fn assignment_value(assignment: &Assignment) -> Value {
         "mac_address": spec.mac_address,
         "node_name": spec.node_name,
         "boot_profile_id": spec.boot_profile_id,
-        "boot_params_override": digests(&assignment.id, &spec.boot_params_override),
+        "boot_params_override": mask_params(&spec.boot_params_override),
         "uuid": spec.uuid,
         "serial": spec.serial,
         "extra_macs": spec.extra_macs,
@@ -152,12 +153,8 @@ pub(crate) fn token_value(token: &ApiToken) -> Value {
     })
 }
 
-fn digests(owner: &str, params: &Params) -> Value {
-    params.iter().map(|(key, value)| (key.clone(), digest(owner, &value.to_string()))).collect()
-}
-
-/// Shows a change of a value and nothing else. It is salted with the owner and cut to 16 bits,
-/// so that it neither finds the same password elsewhere nor confirms a guessed one.
+/// Shows a change of a text and nothing else. It is salted with the owner and cut to 16 bits, so
+/// that it neither finds the same text elsewhere nor confirms a guessed password in it.
 fn digest(owner: &str, text: &str) -> Value {
     let full = sha2::Sha256::new().chain_update(owner).chain_update([0]).chain_update(text).finalize();
     let hex = Digest(full.into()).to_string();

@@ -105,7 +105,9 @@ impl LocalAssets {
         let file = match options.open(&path).await {
             Ok(file) => file,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(error) if error.raw_os_error() == Some(libc::ELOOP) || error.raw_os_error() == Some(libc::ENXIO) => {
+            Err(error)
+                if error.raw_os_error() == Some(libc::ELOOP) || error.raw_os_error() == Some(libc::ENXIO) =>
+            {
                 return Err(AssetError::NotRegular(path));
             }
             Err(error) => return Err(failed(&path)(error)),
@@ -231,6 +233,7 @@ impl AssetWriter {
 }
 
 #[cfg(test)]
+#[allow(clippy::disallowed_methods)]
 mod tests {
     use super::*;
     use std::os::unix::fs::{PermissionsExt, symlink};

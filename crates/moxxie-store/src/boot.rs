@@ -48,7 +48,9 @@ impl Store {
     ) -> Result<T, StepError<E>> {
         let mut tries = 0;
         let (mut tx, view) = loop {
-            let mut tx = self.write().await?;
+            // The start of a boot may be lost in a power failure: its token is then worth nothing,
+            // and the machine asks again. A delivery never may, and is committed in full.
+            let mut tx = self.write_lightly().await?;
             let owners = owners(&mut tx, claims).await?;
             let found = read_assignments(&mut tx, &owners.ids(), true).await?;
             // PostgreSQL may have waited for the lock: who owns the addresses is asked again.
@@ -58,7 +60,9 @@ impl Store {
             }
             tries += 1;
             if tries == LOCK_TRIES {
-                return Err(StoreError::Unavailable("the machine's assignment is being changed".into()).into());
+                return Err(
+                    StoreError::Unavailable("the machine's assignment is being changed".into()).into()
+                );
             }
         };
         let (start, answer) = step(&view).map_err(StepError::Step)?;
@@ -73,7 +77,7 @@ impl Store {
             let sql = "UPDATE node_boot_assignments SET last_boot_at = $1 WHERE id = $2";
             tx.execute(sql, args![start.after.since, id.as_str()]).await?;
             insert_session(&mut tx, &start.session).await?;
-            tx.commit().await?;
+            tx.commit_lightly().await?;
         }
         Ok(answer)
     }
@@ -172,7 +176,10 @@ fn settled_event(known: &Known, boot: &BootRecord, now: Timestamp) -> BootEvent 
             _ => "booted but did not fetch its config before its window closed",
         };
         let (node, mac) = (&spec.node_name, spec.mac_address);
-        (EventKind::WindowExpired, format!("{node} ({mac}) {what}; to try again: moxxie assignment arm {mac}"))
+        (
+            EventKind::WindowExpired,
+            format!("{node} ({mac}) {what}; to try again: moxxie assignment arm {mac}"),
+        )
     };
     BootEvent {
         id: 0,
@@ -247,7 +254,12 @@ async fn read_assignments(tx: &mut Tx, ids: &[String], lock: bool) -> Result<Vec
     tx.rows(AssertSqlSafe(sql), args).await?.iter().map(assignment).collect()
 }
 
-async fn view(tx: &mut Tx, owners: &Owners, found: Vec<Assignment>, asked: Option<&ProfileName>) -> Result<BootView> {
+async fn view(
+    tx: &mut Tx,
+    owners: &Owners,
+    found: Vec<Assignment>,
+    asked: Option<&ProfileName>,
+) -> Result<BootView> {
     let mut args = args![true, asked.map(ProfileName::as_str)];
     let mut condition = "(menu = $1 OR name = $2".to_owned();
     if !found.is_empty() {
@@ -274,21 +286,25 @@ async fn view(tx: &mut Tx, owners: &Owners, found: Vec<Assignment>, asked: Optio
 }
 
 async fn insert_session(tx: &mut Tx, session: &Session) -> Result<()> {
-    let sql = "INSERT INTO boot_sessions (id, assignment_id, generation, network, minted_at, expires_at, \
-               first_used_at, uses, revoked_at) VALUES ($1, $2, $3, $4, $5, $6, NULL, 0, NULL)";
+    let sql = "INSERT INTO boot_sessions (id, assignment_id, generation, network, ip, arch, platform, \
+               minted_at, expires_at, first_used_at, uses, revoked_at) \
+               VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, NULL, 0, NULL)";
     let args = args![
         session.id.to_string(),
         session.assignment_id.as_str(),
         session.generation,
         session.network.to_string(),
+        session.ip.to_string(),
+        session.arch.as_deref(),
+        session.platform.as_deref(),
         session.minted_at,
         session.expires_at,
     ];
     tx.execute(sql, args).await.map(drop)
 }
 
-const SESSION: &str = "SELECT assignment_id, generation, network, minted_at, expires_at, first_used_at, \
-                       revoked_at FROM boot_sessions WHERE id = $1";
+const SESSION: &str = "SELECT assignment_id, generation, network, ip, arch, platform, minted_at, expires_at, \
+                       first_used_at, revoked_at FROM boot_sessions WHERE id = $1";
 
 /// The session and its machine, the machine locked. Every change of a session happens under the
 /// lock on its machine, so both are read again after the lock was waited for.
@@ -309,6 +325,9 @@ fn session(id: SessionId, row: &Row) -> Result<Session> {
         assignment_id: row.text("assignment_id")?,
         generation: row.int("generation")?,
         network: row.parse("network")?,
+        ip: row.parse("ip")?,
+        arch: row.text_or_null("arch")?,
+        platform: row.text_or_null("platform")?,
         minted_at: row.time("minted_at")?,
         expires_at: row.time("expires_at")?,
         first_used_at: row.time_or_null("first_used_at")?,

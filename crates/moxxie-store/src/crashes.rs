@@ -1,10 +1,11 @@
 //! `kill -9` at any moment: the file stays sound and every acknowledged write is in it.
+#![allow(clippy::disallowed_methods)]
 
 use crate::Store;
 use crate::conformance::{by, mac, machine, profile};
 use crate::db::args;
-use moxxie_core::boot::state::BootRecord;
 use crate::testing::TestPostgres;
+use moxxie_core::boot::state::BootRecord;
 use std::io::Write;
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -33,8 +34,11 @@ async fn victim() {
     }
 }
 
-/// Starts the victim, kills it after a while, and checks what it was told had been written.
-async fn one_life(url: &str, file: &Path, life: Duration) -> usize {
+/// Starts the victim, lets it acknowledge so many writes and then live a little longer, kills
+/// it, and checks that what it was told had been written is there.
+async fn one_life(url: &str, file: &Path, writes: usize, life: Duration) -> usize {
+    let written = || std::fs::read_to_string(file).unwrap_or_default().lines().count();
+    let before = written();
     let mut victim = Command::new(std::env::current_exe().unwrap())
         .args(["--exact", "crashes::victim", "--test-threads=1"])
         .env(URL, url)
@@ -43,6 +47,12 @@ async fn one_life(url: &str, file: &Path, life: Duration) -> usize {
         .stderr(Stdio::null())
         .spawn()
         .unwrap();
+    for _ in 0..3000 {
+        if written() >= before + writes {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
     tokio::time::sleep(life).await;
     assert!(victim.try_wait().unwrap().is_none(), "it should have gone on until it was killed");
     victim.kill().unwrap();
@@ -74,32 +84,35 @@ async fn one_life(url: &str, file: &Path, life: Duration) -> usize {
 #[tokio::test]
 async fn a_killed_service_loses_nothing_that_it_said_was_written() {
     let dir = tempfile::tempdir().unwrap();
-    let mut written = 0;
     // Most early deaths hit the opening and the migration of a new file.
     for round in 0..12_u64 {
         let url = format!("sqlite://{}/{round}.db", dir.path().display());
-        written += one_life(&url, &dir.path().join(format!("{round}.txt")), Duration::from_millis(3 + 4 * round)).await;
+        let file = dir.path().join(format!("{round}.txt"));
+        one_life(&url, &file, 0, Duration::from_millis(3 + 4 * round)).await;
     }
     let url = format!("sqlite://{}/long.db", dir.path().display());
+    let mut written = 0;
     for round in 0..8_u64 {
-        written += one_life(&url, &dir.path().join("long.txt"), Duration::from_millis(60 + 23 * round)).await;
+        let life = Duration::from_micros(1700 * round);
+        written = one_life(&url, &dir.path().join("long.txt"), 5, life).await;
     }
-    assert!(written > 20, "{written} writes");
+    assert!(written >= 40, "{written} writes");
 }
 
 #[tokio::test]
 async fn a_killed_replica_leaves_postgres_in_order() {
     let Some(server) = TestPostgres::start().await else { return };
     let dir = tempfile::tempdir().unwrap();
-    let mut written = 0;
     for round in 0..8_u64 {
         let url = server.database().await;
         let file = dir.path().join(format!("{round}.txt"));
-        written += one_life(&url, &file, Duration::from_millis(10 + 12 * round)).await;
+        one_life(&url, &file, 0, Duration::from_millis(10 + 12 * round)).await;
     }
     let url = server.database().await;
+    let mut written = 0;
     for round in 0..3_u64 {
-        written += one_life(&url, &dir.path().join("long.txt"), Duration::from_millis(150 + 31 * round)).await;
+        let life = Duration::from_micros(1700 * round);
+        written = one_life(&url, &dir.path().join("long.txt"), 10, life).await;
     }
-    assert!(written > 20, "{written} writes");
+    assert!(written >= 30, "{written} writes");
 }

@@ -3,8 +3,8 @@
 //! Every SQL text is written once, with `$1…$n`. Values go in as [`Arg`], rows come out as
 //! [`Row`], so nothing above this file is generic over the database.
 
-use crate::error::{Result, StoreError, breaks_connection};
 use crate::Store;
+use crate::error::{Result, StoreError, breaks_connection};
 use moxxie_core::time::Timestamp;
 use sqlx::pool::PoolConnection;
 use sqlx::postgres::PgRow;
@@ -187,12 +187,24 @@ impl Store {
     /// A transaction that writes. SQLite takes its write lock at once: a transaction that reads
     /// first and then wants to write fails without waiting when another one was faster.
     pub(crate) async fn write(&self) -> Result<Tx> {
+        self.begin_write("PRAGMA synchronous = FULL; BEGIN IMMEDIATE").await
+    }
+
+    /// A transaction that writes and whose commit does not wait for the disk: it is atomic and
+    /// survives the end of this process, but a power failure may undo it, and everything that was
+    /// committed this way after it. Only for what a machine does again by itself; see
+    /// [`Tx::commit_lightly`].
+    pub(crate) async fn write_lightly(&self) -> Result<Tx> {
+        self.begin_write("PRAGMA synchronous = NORMAL; BEGIN IMMEDIATE").await
+    }
+
+    async fn begin_write(&self, sqlite: &'static str) -> Result<Tx> {
         let link = match self {
             Store::Sqlite { w, .. } => Link::Sqlite(w.acquire().await?),
             Store::Postgres(pool) => Link::Postgres(pool.acquire().await?),
         };
         let mut tx = Tx { link: Some(link), open: false, broken: false, busy: false, patience: PATIENCE };
-        tx.begin("BEGIN IMMEDIATE", "BEGIN ISOLATION LEVEL READ COMMITTED").await?;
+        tx.begin(sqlite, "BEGIN ISOLATION LEVEL READ COMMITTED").await?;
         Ok(tx)
     }
 }
@@ -214,6 +226,14 @@ impl Tx {
         self.open = true;
         let sql = if self.is_sqlite() { sqlite } else { postgres };
         self.execute(sql, args![]).await.map(drop)
+    }
+
+    /// Commits a transaction of [`Store::write_lightly`].
+    pub(crate) async fn commit_lightly(mut self) -> Result<()> {
+        if !self.is_sqlite() {
+            self.execute("SET LOCAL synchronous_commit = off", args![]).await?;
+        }
+        self.commit().await
     }
 
     pub(crate) fn is_sqlite(&self) -> bool {

@@ -13,7 +13,9 @@ pub enum StoreError {
     #[error("the database is not available: {0}")]
     Unavailable(String),
     /// The database has migrations that this version does not know.
-    #[error("the database has schema version {found}, this moxxie knows up to {known}: start a newer moxxie, or restore a backup")]
+    #[error(
+        "the database has schema version {found}, this moxxie knows up to {known}: start a newer moxxie, or restore a backup"
+    )]
     NewerSchema {
         /// Highest version in the database.
         found: i64,

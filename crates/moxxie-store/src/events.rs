@@ -49,7 +49,12 @@ impl Store {
     }
 
     /// Newest first; `before` is an event id.
-    pub async fn events(&self, filter: &EventFilter, before: Option<i64>, limit: u32) -> Result<Vec<BootEvent>> {
+    pub async fn events(
+        &self,
+        filter: &EventFilter,
+        before: Option<i64>,
+        limit: u32,
+    ) -> Result<Vec<BootEvent>> {
         let mut sql = format!("SELECT {COLUMNS} FROM boot_events WHERE id < $1");
         let mut args = args![before.unwrap_or(i64::MAX), limit];
         if let Some(mac) = filter.mac {
@@ -117,8 +122,7 @@ async fn in_order(tx: &mut Tx) -> Result<()> {
 }
 
 async fn insert(tx: &mut Tx, events: &[&BootEvent]) -> Result<()> {
-    let rows: Vec<String> =
-        (0..events.len()).map(|n| format!("({})", placeholders(n * 8 + 1, 8))).collect();
+    let rows: Vec<String> = (0..events.len()).map(|n| format!("({})", placeholders(n * 8 + 1, 8))).collect();
     let sql = format!(
         "INSERT INTO boot_events (at, kind, mac, node_name, boot_profile, peer, message, count) VALUES {}",
         rows.join(", ")

@@ -25,10 +25,10 @@ mod tokens;
 
 pub use error::{Result, StepError, StoreError};
 
+use moxxie_core::access::Role;
 use moxxie_core::asset::Digest;
 use moxxie_core::assignment::{Assignment, AssignmentSpec};
 use moxxie_core::audit::AuditRecord;
-use moxxie_core::access::Role;
 use moxxie_core::boot::decide::Shelf;
 use moxxie_core::boot::event::{BootEvent, EventKind};
 use moxxie_core::boot::session::Session;
@@ -132,13 +132,41 @@ pub enum Redeemed {
 #[derive(Debug, Clone)]
 pub enum Change {
     /// A new profile.
-    CreateProfile { /** Its id. */ id: String, /** What to write. */ spec: ProfileSpec },
+    CreateProfile {
+        /** Its id. */
+        id: String,
+        /** What to write. */
+        spec: ProfileSpec,
+    },
     /// A changed profile.
-    UpdateProfile { /** Its id. */ id: String, /** The revision it was planned on. */ expect: i64, /** What to write. */ spec: ProfileSpec },
+    UpdateProfile {
+        /** Its id. */
+        id: String,
+        /** The revision it was planned on. */
+        expect: i64,
+        /** What to write. */
+        spec: ProfileSpec,
+    },
     /// A new assignment.
-    CreateAssignment { /** Its id. */ id: String, /** What to write. */ spec: AssignmentSpec, /** Its window. */ boot: BootRecord },
+    CreateAssignment {
+        /** Its id. */
+        id: String,
+        /** What to write. */
+        spec: AssignmentSpec,
+        /** Its window. */
+        boot: BootRecord,
+    },
     /// A changed assignment; its window is closed when `disarm` is set and left alone otherwise.
-    UpdateAssignment { /** Its id. */ id: String, /** The revision it was planned on. */ expect: i64, /** What to write. */ spec: AssignmentSpec, /** Close the window. */ disarm: bool },
+    UpdateAssignment {
+        /** Its id. */
+        id: String,
+        /** The revision it was planned on. */
+        expect: i64,
+        /** What to write. */
+        spec: AssignmentSpec,
+        /** Close the window. */
+        disarm: bool,
+    },
 }
 
 /// An API token as it is kept: never its text.

@@ -57,7 +57,11 @@ impl Store {
 
     /// Newest first; `before` = (last_seen, mac) of the last one shown. Node name and profile
     /// are those of the machine's assignment now.
-    pub async fn machines(&self, before: Option<(Timestamp, MacAddr)>, limit: u32) -> Result<Vec<MachineSeen>> {
+    pub async fn machines(
+        &self,
+        before: Option<(Timestamp, MacAddr)>,
+        limit: u32,
+    ) -> Result<Vec<MachineSeen>> {
         let sql = "SELECT m.mac, m.uuid, m.serial, m.arch, m.platform, m.manufacturer, m.product, m.ip, \
                    m.last_answer, m.first_seen_at, m.last_seen_at, n.node_name, p.name AS boot_profile \
                    FROM machines m LEFT JOIN assignment_macs a ON a.mac = m.mac \

@@ -66,9 +66,8 @@ impl Store {
                 // connection, and goes with it when anything fails.
                 let connect = pool.connect_options();
                 let connect = tokio::time::timeout(ACQUIRE, connect.connect());
-                let mut conn = connect
-                    .await
-                    .map_err(|_| StoreError::Unavailable("no connection in time".into()))??;
+                let mut conn =
+                    connect.await.map_err(|_| StoreError::Unavailable("no connection in time".into()))??;
                 conn.execute("SET statement_timeout = '5min'").await?;
                 let applied = {
                     let table = "SELECT 1 WHERE to_regclass('_sqlx_migrations') IS NOT NULL";
@@ -198,9 +197,9 @@ fn create_private(path: &Path) -> std::io::Result<()> {
 }
 
 fn postgres(url: &str) -> Result<Store> {
-    let options: PgConnectOptions = url
-        .parse()
-        .map_err(|_| StoreError::Unavailable("its URL cannot be read: postgres://USER:PASSWORD@HOST:PORT/DATABASE".into()))?;
+    let options: PgConnectOptions = url.parse().map_err(|_| {
+        StoreError::Unavailable("its URL cannot be read: postgres://USER:PASSWORD@HOST:PORT/DATABASE".into())
+    })?;
     let options = options
         .application_name("moxxie")
         // A statement that hangs must not hang a machine's boot; a replica that hangs inside a

@@ -53,7 +53,13 @@ impl Store {
     }
 
     /// Changes a profile; Stale when it is not at revision `expect`.
-    pub async fn update_profile(&self, id: &str, expect: Option<i64>, spec: &ProfileSpec, by: &By) -> Result<Profile> {
+    pub async fn update_profile(
+        &self,
+        id: &str,
+        expect: Option<i64>,
+        spec: &ProfileSpec,
+        by: &By,
+    ) -> Result<Profile> {
         let mut tx = self.write().await?;
         let profile = update(&mut tx, id, expect, spec, by).await?;
         tx.commit().await?;
@@ -85,7 +91,8 @@ impl Store {
 
     /// The files of a profile, by name.
     pub async fn assets(&self, profile_id: &str) -> Result<Vec<Asset>> {
-        let sql = "SELECT file, sha256, size, created_at FROM profile_assets WHERE profile_id = $1 ORDER BY file";
+        let sql =
+            "SELECT file, sha256, size, created_at FROM profile_assets WHERE profile_id = $1 ORDER BY file";
         let mut tx = self.read().await?;
         tx.rows(sql, args![profile_id]).await?.iter().map(asset).collect()
     }
@@ -128,7 +135,9 @@ impl Store {
     /// Whether a label still names these bytes.
     pub async fn digest_in_use(&self, digest: &Digest) -> Result<bool> {
         let mut tx = self.read().await?;
-        let row = tx.row("SELECT 1 FROM profile_assets WHERE sha256 = $1 LIMIT 1", args![digest.to_string()]).await?;
+        let row = tx
+            .row("SELECT 1 FROM profile_assets WHERE sha256 = $1 LIMIT 1", args![digest.to_string()])
+            .await?;
         Ok(row.is_some())
     }
 }
@@ -149,7 +158,13 @@ pub(crate) async fn create(tx: &mut Tx, id: &str, spec: &ProfileSpec, by: &By) -
 }
 
 /// Changes a profile within a transaction.
-pub(crate) async fn update(tx: &mut Tx, id: &str, expect: Option<i64>, spec: &ProfileSpec, by: &By) -> Result<Profile> {
+pub(crate) async fn update(
+    tx: &mut Tx,
+    id: &str,
+    expect: Option<i64>,
+    spec: &ProfileSpec,
+    by: &By,
+) -> Result<Profile> {
     let seq = bump_all(tx).await?;
     let old = expected(tx, id, expect).await?;
     name_is_free(tx, id, &spec.name).await?;
@@ -159,7 +174,8 @@ pub(crate) async fn update(tx: &mut Tx, id: &str, expect: Option<i64>, spec: &Pr
                destructive = $11, destructive_lowered = $12, menu = $13, local_boot = $14, revision = $15, \
                seq = $16, created_at = $17, updated_at = $18 WHERE id = $1";
     tx.execute(sql, values(&new, seq)?).await?;
-    note(tx, by, "profile.update", target(&old), Some(profile_value(&old)), Some(profile_value(&new))).await?;
+    note(tx, by, "profile.update", target(&old), Some(profile_value(&old)), Some(profile_value(&new)))
+        .await?;
     Ok(new)
 }
 
@@ -177,13 +193,8 @@ pub(crate) async fn put(tx: &mut Tx, profile_id: &str, asset: &Asset) -> Result<
     let sql = "INSERT INTO profile_assets (profile_id, file, sha256, size, created_at) VALUES ($1, $2, $3, $4, $5) \
                ON CONFLICT (profile_id, file) DO UPDATE SET sha256 = excluded.sha256, size = excluded.size, \
                created_at = excluded.created_at";
-    let args = args![
-        profile_id,
-        asset.file.as_str(),
-        asset.sha256.to_string(),
-        asset.size,
-        asset.created_at,
-    ];
+    let args =
+        args![profile_id, asset.file.as_str(), asset.sha256.to_string(), asset.size, asset.created_at,];
     tx.execute(sql, args).await.map(drop)
 }
 

@@ -1,7 +1,7 @@
 //! A PostgreSQL server of one's own, for tests: made in a temporary folder, reached by a socket
 //! in it, stopped and deleted with the value. Other crates switch it on with the feature
 //! `testing`.
-#![allow(clippy::expect_used, clippy::panic)]
+#![allow(clippy::expect_used, clippy::disallowed_methods)]
 
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Executor};
 use std::io::Write;
@@ -163,7 +163,8 @@ fn binaries() -> Option<PathBuf> {
 fn ordinary_user() -> Option<(u32, u32)> {
     let users = std::fs::read_to_string("/etc/passwd").ok()?;
     let find = |name: &str| {
-        let fields: Vec<&str> = users.lines().map(|l| l.split(':').collect()).find(|f: &Vec<&str>| f[0] == name)?;
+        let fields: Vec<&str> =
+            users.lines().map(|l| l.split(':').collect()).find(|f: &Vec<&str>| f[0] == name)?;
         Some((fields.get(2)?.parse().ok()?, fields.get(3)?.parse().ok()?))
     };
     find("postgres").or_else(|| find("nobody"))

@@ -47,6 +47,7 @@ impl Clock {
     }
 }
 
+#[allow(clippy::disallowed_methods, reason = "the one place that reads the system's clock")]
 fn system_ms() -> i64 {
     SystemTime::now()
         .duration_since(UNIX_EPOCH)

@@ -18,7 +18,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Notify, mpsc, oneshot};
 
 /// A database that has not answered within this is taken for down.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -143,6 +143,8 @@ pub struct Snapshots {
     store: Arc<Store>,
     current: ArcSwapOption<Snapshot>,
     ask: mpsc::Sender<oneshot::Sender<bool>>,
+    /// Rung after each write.
+    wake: Notify,
     /// Writes by this process that have ended, ever.
     written: AtomicU64,
     /// How many of them the snapshot is known to hold.
@@ -162,6 +164,8 @@ impl Drop for Writing<'_> {
     fn drop(&mut self) {
         self.0.written.fetch_add(1, Ordering::SeqCst);
         self.0.writing.fetch_sub(1, Ordering::SeqCst);
+        // Memory follows at once: should the database go away next, it knows this write.
+        self.0.wake.notify_one();
     }
 }
 
@@ -173,6 +177,7 @@ impl Snapshots {
             store,
             current: ArcSwapOption::empty(),
             ask,
+            wake: Notify::new(),
             written: AtomicU64::new(0),
             held: AtomicU64::new(0),
             writing: AtomicI64::new(0),
@@ -255,10 +260,11 @@ async fn keep(keeper: Arc<Snapshots>, mut asked: mpsc::Receiver<oneshot::Sender<
     let mut waiting = Vec::new();
     let mut failed_at: Option<Instant> = None;
     loop {
-        // Wake for a request, or to look by ourselves.
-        match tokio::time::timeout(IDLE_LOOK, asked.recv_many(&mut waiting, 4096)).await {
-            Ok(0) => return,
-            Ok(_) | Err(_) => {}
+        // Wake for a request, after a write, or to look by ourselves.
+        tokio::select! {
+            received = asked.recv_many(&mut waiting, 4096) => if received == 0 { return },
+            () = keeper.wake.notified() => {}
+            () = tokio::time::sleep(IDLE_LOOK) => {}
         }
         let resting = failed_at.is_some_and(|at| at.elapsed() < BACK_OFF);
         let fresh = if resting {

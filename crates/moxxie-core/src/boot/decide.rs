@@ -121,8 +121,11 @@ struct Answer {
 /// `Err` says why the rule does not apply.
 type Verdict = Result<Answer, String>;
 
+/// A rule: its answer, or why it has none.
+type Rule = fn(&Case<'_>) -> Verdict;
+
 /// The rules, from first to last. The last always answers.
-const RULES: &[(&str, fn(&Case) -> Verdict)] = &[
+const RULES: &[(&str, Rule)] = &[
     ("anonymous", anonymous),
     ("not-a-machine", not_a_machine),
     ("identity-conflict", identity_conflict),

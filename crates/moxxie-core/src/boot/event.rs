@@ -49,8 +49,6 @@ kinds! {
     ReinstallSuppressed => "reinstall.suppressed",
     /// MAC, UUID or serial point at different machines.
     IdentityConflict => "identity.conflict",
-    /// A second address asks for the same machine while its window is open.
-    Contention => "boot.contention",
     /// A window closed with nobody booting.
     WindowExpired => "window.expired",
     /// The boot could not be prepared; the message says why.

@@ -20,6 +20,12 @@ pub struct Session {
     pub generation: i64,
     /// Where its tokens may be used from.
     pub network: IpNet,
+    /// The address that asked for the script.
+    pub ip: IpAddr,
+    /// The architecture it named then, for templates of the config.
+    pub arch: Option<String>,
+    /// The firmware it named then: `efi` or `pcbios`.
+    pub platform: Option<String>,
     /// When it was made.
     pub minted_at: Timestamp,
     /// The end of its window.

@@ -66,8 +66,16 @@ fn engine() -> &'static Environment<'static> {
 
 /// Prints values the way configs spell them: `true` and `null` instead of the engine's `True` and
 /// `None`, lists and objects as JSON, which is YAML as well.
-fn format_value(out: &mut Output<'_>, _: &mut State<'_, '_>, value: &Value) -> Result<(), Error> {
+///
+/// In kernel arguments a value stays inside the argument it is written into: a machine's serial
+/// number, or a parameter that an operator may set, must not bring an `init=` of its own.
+fn format_value(out: &mut Output<'_>, state: &mut State<'_, '_>, value: &Value) -> Result<(), Error> {
     use minijinja::value::ValueKind;
+    if state.name() == BOOT_PARAMS && value.to_string().contains(char::is_whitespace) {
+        return Err(error::refuse(
+            "a value with a blank in it would become several kernel arguments: write one value for each",
+        ));
+    }
     let written = match value.kind() {
         ValueKind::Bool => out.write_str(if value.is_true() { "true" } else { "false" }),
         ValueKind::None => out.write_str("null"),

@@ -240,7 +240,7 @@ fn values_to_come_are_no_error_but_everything_else_is() {
         assert!(error.contains(message), "{source}: {error}");
     }
     // An assigned machine has all its values: there a missing one is an error, with its name.
-    let error = check("{{ params.install_disk }}", BOOT_PARAMS, &[sample.clone()], &sample);
+    let error = check("{{ params.install_disk }}", BOOT_PARAMS, std::slice::from_ref(&sample), &sample);
     assert_eq!(
         error.unwrap_err().to_string(),
         "boot_params: line 1, column 4: params.install_disk is not defined (for cp-1)"
@@ -352,7 +352,21 @@ proptest! {
     ) {
         let sample = context(json!({"l": ["v"]}));
         let _ = render(&source, &sample, CONFIG_TEMPLATE);
-        let _ = check(&source, CONFIG_TEMPLATE, &[sample.clone()], &sample);
+        let _ = check(&source, CONFIG_TEMPLATE, std::slice::from_ref(&sample), &sample);
         let _ = used_params(&source);
     }
+}
+
+#[test]
+fn a_value_stays_inside_its_kernel_argument() {
+    let render = |value: &str| super::render("console={{ params.x }} quiet", &context(json!({"x": value})), BOOT_PARAMS);
+    assert_eq!(render("tty0").unwrap(), "console=tty0 quiet");
+    for value in ["tty0 init=/bin/sh", "tty0\trd.break", "a\nb", "a\u{a0}b", " ", "\u{2028}"] {
+        let error = render(value).unwrap_err().to_string();
+        assert!(error.contains("several kernel arguments") && !error.contains("init"), "{error}");
+    }
+    // Blanks that the template itself writes are the admin's, and a config may hold any text.
+    let list = "{% for a in params.l %}{{ a }} {% endfor %}";
+    assert_eq!(super::render(list, &context(json!({"l": ["a=1", "b"]})), BOOT_PARAMS).unwrap(), "a=1 b ");
+    assert_eq!(super::render("{{ params.x }}", &context(json!({"x": "a b"})), CONFIG_TEMPLATE).unwrap(), "a b");
 }

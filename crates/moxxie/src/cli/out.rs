@@ -4,7 +4,7 @@
 //! Much of what is shown was sent by machines that nobody vouches for, so control characters
 //! never reach the terminal.
 
-
+use crate::cli::yaml;
 use comfy_table::{Table, presets};
 use serde_json::Value;
 use std::io::{self, IsTerminal, Write};
@@ -82,7 +82,7 @@ pub fn object(format: Format, value: &Value) -> io::Result<bool> {
             Ok(true)
         }
         Format::Yaml => {
-            io::stdout().lock().write_all(String::new().as_bytes())?;
+            io::stdout().lock().write_all(yaml::write(value).as_bytes())?;
             Ok(true)
         }
     }

@@ -141,6 +141,12 @@ kinds! {
     conflict => CONFLICT, "conflict";
     /// It has changed since it was read.
     stale => PRECONDITION_FAILED, "stale";
+    /// The URL is longer than allowed.
+    uri_too_long => URI_TOO_LONG, "url-too-long";
+    /// The headers are larger than allowed.
+    headers_too_large => REQUEST_HEADER_FIELDS_TOO_LARGE, "headers-too-large";
+    /// The body did not arrive in time.
+    timeout => REQUEST_TIMEOUT, "timeout";
     /// Larger than allowed.
     too_large => PAYLOAD_TOO_LARGE, "too-large";
     /// Not a media type or encoding that is read here.

@@ -29,11 +29,12 @@ fn refusal(path: &str, status: StatusCode, why: &str) -> Response {
     if is_boot(path) {
         return BootError::new(status, format!("moxxie: {why}")).into_response();
     }
-    let mut response = ApiError::bad_request(why).into_response();
-    if status != StatusCode::BAD_REQUEST {
-        *response.status_mut() = status;
+    match status {
+        StatusCode::URI_TOO_LONG => ApiError::uri_too_long(why),
+        StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE => ApiError::headers_too_large(why),
+        _ => ApiError::bad_request(why),
     }
-    response
+    .into_response()
 }
 
 /// Shim asks for `<dir>//grubx64.efi` (measured): two slashes in an asset's path are one.
@@ -154,7 +155,10 @@ fn check_head(request: &Request) -> Result<(), (StatusCode, &'static str)> {
         return Err((StatusCode::BAD_REQUEST, "absolute URL"));
     }
     let path = uri.path();
-    if !crate::http::extract::is_encoded(path) || path.contains("%00") {
+    // Decoded once, here as in the router: what is not text, or hides a control character, names
+    // nothing that could be looked up.
+    let decoded = crate::http::extract::decode(path);
+    if !decoded.is_ok_and(|p| !p.contains(|c: char| c.is_control())) {
         return Err((StatusCode::BAD_REQUEST, "bad percent-encoding"));
     }
     if path.contains('\\') || path.split('/').any(|s| s == "." || s == "..") {
@@ -164,8 +168,11 @@ fn check_head(request: &Request) -> Result<(), (StatusCode, &'static str)> {
     if query.split('&').count() > MAX_PARAMETERS {
         return Err((StatusCode::BAD_REQUEST, "too many parameters"));
     }
-    if Query::parse(query).is_err() {
-        return Err((StatusCode::BAD_REQUEST, "bad percent-encoding"));
+    match Query::parse(query) {
+        Err(_) => return Err((StatusCode::BAD_REQUEST, "bad percent-encoding")),
+        // Also of names that no route reads: one of the two may have been injected.
+        Ok(query) if query.repeats() => return Err((StatusCode::BAD_REQUEST, "repeated query parameter")),
+        Ok(_) => {}
     }
     check_headers(request.headers(), request.version())
 }

@@ -5,10 +5,11 @@ use crate::http::api::v1::{apply, assignments, assets, audit, backup, events, ex
 use crate::http::{boot, docs, error, middleware, ops};
 use axum::Router;
 use axum::extract::Request;
-use axum::middleware::{from_fn_with_state, map_request};
+use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use std::sync::Arc;
+use tower::ServiceExt;
 use tower_http::catch_panic::CatchPanicLayer;
 use utoipa::openapi::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
@@ -62,7 +63,7 @@ pub fn router(app: Arc<App>) -> Router {
 
 /// Adds the routes that have no description, and what every request goes through.
 pub fn finish(routes: Router<Arc<App>>, description: &OpenApi, app: Arc<App>) -> Router {
-    routes
+    let routes = routes
         // axum has no suffix patterns: the handler takes the name and its `.ipxe` apart.
         .route("/boot/{profile}", get(boot::menu::profile))
         .route("/boot/report", axum::routing::post(boot::report::report))
@@ -71,8 +72,9 @@ pub fn finish(routes: Router<Arc<App>>, description: &OpenApi, app: Arc<App>) ->
         .fallback(not_found)
         .layer(CatchPanicLayer::custom(middleware::panicked))
         .layer(from_fn_with_state(app.clone(), middleware::every_request))
-        .layer(map_request(async |request: Request| middleware::collapse_slashes(request)))
-        .with_state(app)
+        .with_state(app);
+    // Around the routes and not a layer on them: a layer runs when the route is chosen already.
+    Router::new().fallback_service(routes.map_request(middleware::collapse_slashes))
 }
 
 async fn not_found(request: Request) -> Response {

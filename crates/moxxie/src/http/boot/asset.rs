@@ -11,6 +11,7 @@ use axum::response::{IntoResponse, Response};
 use futures_util::TryStreamExt;
 use moxxie_core::asset::Asset;
 use moxxie_core::name::{FileName, ProfileName};
+use moxxie_store::blobs::AssetError;
 use std::io::SeekFrom;
 use std::sync::Arc;
 use tokio::io::{AsyncReadExt, AsyncSeekExt};
@@ -45,7 +46,11 @@ pub async fn asset(
     };
     let opened = app.assets.open_asset(&asset.sha256).await.map_err(|error| {
         tracing::error!(%profile, %file, %error, "an asset cannot be read");
-        BootError::later("moxxie: asset unreadable, see log")
+        match error {
+            // Somebody planted it. Waiting would not mend that, and iPXE would wait for ever.
+            AssetError::NotRegular(_) => BootError::not_found("moxxie: asset is no file, see log"),
+            _ => BootError::later("moxxie: asset unreadable, see log"),
+        }
     })?;
     let Some((mut handle, size)) = opened else {
         tracing::error!(%profile, %file, sha256 = %asset.sha256, "an asset's bytes are missing on the disk");

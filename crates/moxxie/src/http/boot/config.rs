@@ -129,7 +129,7 @@ async fn deliver(fetch: Fetch, token: Option<&str>) -> Result<Response, BootErro
         may_fetch(session, known, peer, &app.config.site, now).map_err(Stop::Refused)?;
         let report = mint(&app.key, session.id, &assignment.id, session.generation, Purpose::Report);
         let own = mint(&app.key, session.id, &assignment.id, session.generation, Purpose::Config);
-        let (text, kind) = render(&app, known, &links, &resource, Some(Tokens { config: &own, report: &report }))
+        let (text, kind) = render(&app, known, Some(session), &links, &resource, Some(Tokens { config: &own, report: &report }))
             .map_err(Stop::Broken)?
             .ok_or(Stop::NoSuchFile)?;
         // A value can make a harmless template erase a disk: what is about to be sent is read again.
@@ -179,14 +179,23 @@ async fn deliver(fetch: Fetch, token: Option<&str>) -> Result<Response, BootErro
 fn render(
     app: &App,
     known: &Known,
+    session: Option<&Session>,
     links: &Links,
     resource: &str,
     tokens: Option<Tokens<'_>>,
 ) -> Result<Option<(String, &'static str)>, compose::ComposeError> {
     let spec = &known.shelf.profile.spec;
-    // What the machine claimed at its menu is not repeated here, so the values that only claims
-    // could fill stay empty: a config depends on what operators wrote.
-    let machine = For { spec, assignment: Some(&known.assignment), claims: &BootClaims::default(), peer: None };
+    // What the machine said of itself when it asked for its script: installers do not repeat it.
+    let boot = &known.assignment.boot;
+    let claims = BootClaims {
+        uuid: boot.bound_uuid,
+        serial: boot.bound_serial.clone(),
+        arch: session.and_then(|s| s.arch.clone()),
+        platform: session.and_then(|s| s.platform.clone()),
+        ..BootClaims::default()
+    };
+    let peer = session.map(|s| s.ip);
+    let machine = For { spec, assignment: Some(&known.assignment), claims: &claims, peer };
     let context = compose::context(machine, &app.config.site, links, tokens);
     compose::config(spec, &context, resource)
 }
@@ -208,7 +217,7 @@ async fn preview(
     let Some(known) = known.filter(|k| k.shelf.profile.spec.name == *profile) else {
         return Err(BootError::not_found("moxxie: not assigned"));
     };
-    match render(app, &known, links, resource, None) {
+    match render(app, &known, None, links, resource, None) {
         Ok(Some((text, kind))) => Ok(sent(text, kind)),
         Ok(None) => Err(BootError::not_found("moxxie: no such file")),
         Err(error) => Err(BootError::new(StatusCode::UNPROCESSABLE_ENTITY, error)),

@@ -18,6 +18,7 @@ use moxxie_core::ipxe::{self, Menu, MenuItem, Text, Word};
 use moxxie_core::machine::MachineSeen;
 use moxxie_core::name::ProfileName;
 use moxxie_core::profile::LocalBoot;
+use moxxie_core::site::Site;
 use moxxie_core::time::Timestamp;
 use moxxie_core::token::{Purpose, SessionId, mint};
 use moxxie_store::{Start, StepError, StoreError};
@@ -41,6 +42,8 @@ pub struct Request<'a> {
     pub links: Links,
     /// When.
     pub now: Timestamp,
+    /// The site's values, which strangers' templates see too.
+    pub site: &'a Site,
 }
 
 impl Request<'_> {
@@ -52,7 +55,7 @@ impl Request<'_> {
     }
 
     /// The URL that asks the same again, with this machine's labels.
-    fn again(&self) -> Result<Word, ComposeError> {
+    pub fn again(&self) -> Result<Word, ComposeError> {
         let mut url = self.links.script(self.asked());
         let mut separator = '?';
         let labels = [
@@ -82,7 +85,7 @@ pub async fn answer(
 ) -> Result<Response, BootError> {
     let links = Links::of(app.config.public_url.as_deref(), headers, app.port)
         .map_err(|e| BootError::bad_request(format!("moxxie: {e}")))?;
-    let request = Request { ask, claims, peer, links, now: app.clock.now() };
+    let request = Request { ask, claims, peer, links, now: app.clock.now(), site: &app.config.site };
     // A machine that did not say who it is needs no look at anything.
     if claims.is_anonymous() {
         let decision = decide(claims, &BootView::default(), ask, peer, &app.config.site, request.now);
@@ -93,6 +96,9 @@ pub async fn answer(
         return Ok(never_seen_the_database(app, &request));
     };
     let view = snapshot.view(claims, request.asked());
+    if !look.fresh && view.by_mac.is_empty() && view.by_uuid.is_none() {
+        return Ok(unknown_in_an_outage(app, &request));
+    }
     let decision = decide(claims, &view, ask, peer, &app.config.site, request.now);
     if !needs_database(&view, &decision) {
         note(app, &request, &decision);
@@ -122,6 +128,20 @@ fn never_seen_the_database(app: &App, request: &Request<'_>) -> Response {
         rule: "no-database",
         reason: "moxxie has not reached its database since it was started".into(),
         next_step: "see /readyz and the server's log".into(),
+        event: EventKind::Local,
+        lost: vec![],
+    };
+    say(request, &BootView::default(), &decision)
+}
+
+/// While the database is away nobody can tell whether a machine that memory does not know was
+/// assigned since: the disk, and not a menu that says it is nobody's.
+fn unknown_in_an_outage(app: &App, request: &Request<'_>) -> Response {
+    let decision = Decision {
+        outcome: Outcome::Local(app.config.site.local_boot),
+        rule: "no-database",
+        reason: "moxxie's database does not answer, and this machine was unknown when it last did".into(),
+        next_step: "see /readyz and the server's log, then start the machine again".into(),
         event: EventKind::Local,
         lost: vec![],
     };
@@ -198,6 +218,9 @@ fn boot_script(
         assignment_id: id.clone(),
         generation: after.generation,
         network: app.config.site.token_network(request.peer),
+        ip: request.peer.to_canonical(),
+        arch: request.claims.arch.clone(),
+        platform: request.claims.platform.clone(),
         minted_at: request.now,
         expires_at: after.window_ends.unwrap_or(request.now),
         first_used_at: None,
@@ -278,6 +301,7 @@ fn menu(
             peer: request.peer,
             links: request.links.clone(),
             now: request.now,
+            site: request.site,
         };
         items.push(MenuItem { title: Text::new(title), url: choice.again()? });
     }
@@ -311,7 +335,7 @@ fn offered(shelf: &Shelf) -> bool {
 fn stranger(request: &Request<'_>, shelf: &Shelf) -> Result<String, ComposeError> {
     let spec = &shelf.profile.spec;
     let machine = For { spec, assignment: None, claims: request.claims, peer: Some(request.peer) };
-    let context = compose::context(machine, &Default::default(), &request.links, None);
+    let context = compose::context(machine, request.site, &request.links, None);
     let plan = compose::plan(shelf, &context, &request.links, None)?;
     let title = format!("{} boots {}", request.claims.label(), spec.name);
     ipxe::boot(&plan, &Text::new(title), &request.again()?).map_err(|e| ComposeError::Args(e.to_string()))
@@ -340,10 +364,13 @@ fn note(app: &App, request: &Request<'_>, decision: &Decision) {
         first_seen_at: request.now,
         last_seen_at: request.now,
     });
-    tracing::info!(
+    // What changes nothing has the request's own line, and its reason in the events.
+    if !matches!(decision.event, EventKind::Local | EventKind::MenuUnknown) {
+        tracing::info!(
         machine = %claims.label(), node = event.node_name.as_deref(), answer = outcome_name(&decision.outcome),
         rule = decision.rule, peer = %request.peer, "boot decision: {}", decision.reason
-    );
+        );
+    }
     app.events.push(event, machine);
 }
 

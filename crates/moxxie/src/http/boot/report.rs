@@ -2,11 +2,10 @@
 
 use crate::app::App;
 use crate::http::error::BootError;
-use crate::http::extract::{Peer, Query};
+use crate::http::extract::{BodyError, Peer, Query, collect};
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::StatusCode;
-use http_body_util::{BodyExt, Limited};
 use moxxie_core::boot::decide::Known;
 use moxxie_core::boot::event::{EventKind, one_line};
 use moxxie_core::boot::session::{Refusal, Session, may_report};
@@ -14,9 +13,12 @@ use moxxie_core::secret::mask_text;
 use moxxie_core::token::{PresentedToken, Purpose};
 use moxxie_store::StepError;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// Largest body.
 const MAX_BODY: usize = 64 * 1024;
+/// How long it may take.
+const BODY_TIME: Duration = Duration::from_secs(30);
 
 /// A report. GET as well, because installers have wget and little else.
 #[utoipa::path(get, path = "/boot/report", tag = "boot", params(
@@ -35,13 +37,12 @@ pub async fn report(
 ) -> Result<StatusCode, BootError> {
     let one = |name| query.one(name).map_err(|e| BootError::bad_request(format!("moxxie: {e}")));
     let (token, stage, message) = (one("t")?, one("stage")?, one("message")?);
-    let bytes = match Limited::new(body, MAX_BODY).collect().await {
-        Ok(collected) => collected.to_bytes(),
-        Err(error) if error.is::<http_body_util::LengthLimitError>() => {
-            return Err(BootError::new(StatusCode::PAYLOAD_TOO_LARGE, "moxxie: report too large"));
-        }
-        Err(_) => return Err(BootError::bad_request("moxxie: body cut off")),
-    };
+    // Before the token is looked at, so anybody may be here: nobody holds a connection for long.
+    let bytes = collect(body, MAX_BODY, BODY_TIME).await.map_err(|error| match error {
+        BodyError::TooLarge => BootError::new(StatusCode::PAYLOAD_TOO_LARGE, "moxxie: report too large"),
+        BodyError::Late => BootError::new(StatusCode::REQUEST_TIMEOUT, "moxxie: body did not arrive"),
+        BodyError::CutOff => BootError::bad_request("moxxie: body cut off"),
+    })?;
     let kind = match stage {
         Some("started") => EventKind::Started,
         Some("progress") => EventKind::Progress,

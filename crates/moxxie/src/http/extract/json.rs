@@ -2,7 +2,7 @@
 //! at the field.
 
 use crate::http::error::{ApiError, FieldError};
-use axum::body::Body;
+use axum::body::{Body, Bytes};
 use axum::extract::{FromRequest, Request};
 use axum::http::header;
 use http_body_util::{BodyExt, Limited};
@@ -10,9 +10,12 @@ use moxxie_core::secret::mask_text;
 use serde::de::{DeserializeOwned, DeserializeSeed, Error, MapAccess, SeqAccess, Visitor};
 use serde_json::Value;
 use std::fmt;
+use std::time::Duration;
 
 /// Largest body.
 pub const MAX_BODY: usize = 1024 * 1024;
+/// How long a body may take. A backup of 256 MiB has to pass as well.
+const BODY_TIME: Duration = Duration::from_secs(300);
 /// Deepest nesting.
 const MAX_DEPTH: usize = 25;
 
@@ -37,15 +40,37 @@ impl<S: Sync> FromRequest<S> for JsonBody {
     }
 }
 
-/// Reads a body of at most so many bytes.
-pub async fn read(body: Body, limit: usize) -> Result<Vec<u8>, ApiError> {
-    match Limited::new(body, limit).collect().await {
-        Ok(collected) => Ok(collected.to_bytes().to_vec()),
-        Err(error) if error.is::<http_body_util::LengthLimitError>() => {
-            Err(ApiError::too_large(format!("the body is larger than {limit} bytes")))
-        }
-        Err(_) => Err(ApiError::bad_request("the body did not arrive in full")),
+/// Why a body could not be read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BodyError {
+    /// More bytes than allowed.
+    TooLarge,
+    /// It did not arrive in time.
+    Late,
+    /// The connection broke.
+    CutOff,
+}
+
+/// Reads a body of at most so many bytes, which must arrive in time: else whoever announces a
+/// body and sends none would hold a connection for ever.
+pub async fn collect(body: Body, limit: usize, within: Duration) -> Result<Bytes, BodyError> {
+    let Ok(read) = tokio::time::timeout(within, Limited::new(body, limit).collect()).await else {
+        return Err(BodyError::Late);
+    };
+    match read {
+        Ok(collected) => Ok(collected.to_bytes()),
+        Err(error) if error.is::<http_body_util::LengthLimitError>() => Err(BodyError::TooLarge),
+        Err(_) => Err(BodyError::CutOff),
     }
+}
+
+/// Reads the body of a call to the API.
+pub async fn read(body: Body, limit: usize) -> Result<Bytes, ApiError> {
+    collect(body, limit, BODY_TIME).await.map_err(|error| match error {
+        BodyError::TooLarge => ApiError::too_large(format!("the body is larger than {limit} bytes")),
+        BodyError::Late => ApiError::timeout("the body did not arrive in time"),
+        BodyError::CutOff => ApiError::bad_request("the body did not arrive in full"),
+    })
 }
 
 /// Parses JSON strictly.
@@ -189,6 +214,14 @@ mod tests {
         assert!(parse_json(nested(25).as_bytes()).is_ok());
         assert!(parse_json(nested(27).as_bytes()).is_err());
         assert_eq!(parse_json(b"9007199254740993").unwrap(), 9_007_199_254_740_993_i64);
+    }
+
+    #[tokio::test]
+    async fn a_body_that_never_comes_is_given_up() {
+        let never = futures_util::stream::pending::<Result<Bytes, std::io::Error>>();
+        assert_eq!(collect(Body::from_stream(never), 10, Duration::ZERO).await, Err(BodyError::Late));
+        assert_eq!(collect(Body::from("12345678901"), 10, BODY_TIME).await, Err(BodyError::TooLarge));
+        assert_eq!(collect(Body::from("1234567890"), 10, BODY_TIME).await.unwrap(), "1234567890");
     }
 
     #[test]

@@ -51,6 +51,16 @@ impl Query {
         }
     }
 
+    /// Whether a name stands more than once, in any case and with or without `[]`.
+    pub fn repeats(&self) -> bool {
+        let mut names: Vec<String> =
+            self.0.iter().map(|(n, _)| n.strip_suffix("[]").unwrap_or(n).to_ascii_lowercase()).collect();
+        let all = names.len();
+        names.sort();
+        names.dedup();
+        names.len() < all
+    }
+
     /// Refuses names that are not listed.
     pub fn only(&self, names: &[&str]) -> Result<(), QueryError> {
         match self.0.iter().find(|(name, _)| !names.contains(&name.as_str())) {
@@ -63,14 +73,15 @@ impl Query {
 }
 
 /// Whether every `%` of a path or query stands before two hexadecimal digits.
-pub(crate) fn is_encoded(raw: &str) -> bool {
+fn is_encoded(raw: &str) -> bool {
     let bytes = raw.as_bytes();
     bytes.iter().enumerate().filter(|(_, b)| **b == b'%').all(|(i, _)| {
         matches!(bytes.get(i + 1..i + 3), Some([a, b]) if a.is_ascii_hexdigit() && b.is_ascii_hexdigit())
     })
 }
 
-fn decode(raw: &str) -> Result<String, QueryError> {
+/// A path or a part of a query, decoded once.
+pub(crate) fn decode(raw: &str) -> Result<String, QueryError> {
     if !raw.contains('%') {
         return Ok(raw.to_owned());
     }

@@ -256,11 +256,13 @@ fn profile_item(profile: &Profile, role: Role) -> Value {
         wire::READ_ONLY.iter().for_each(|field| {
             object.remove(*field);
         });
-        // What the lint finds by itself need not be said.
-        if profile.spec.destructive == found {
-            object.remove("destructive");
-        }
         tidy(object);
+        // What the lint finds by itself need not be said; a word against it has to be, also a
+        // `false`, or another site would judge anew.
+        object.remove("destructive");
+        if profile.spec.destructive != found {
+            object.insert("destructive".into(), profile.spec.destructive.into());
+        }
         object.insert("kind".into(), "profile".into());
     }
     value

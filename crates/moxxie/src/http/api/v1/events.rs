@@ -82,7 +82,7 @@ struct Follow {
 }
 
 async fn stream_of(app: Arc<App>, filter: EventFilter, headers: &HeaderMap) -> ApiResult<Response> {
-    let resume = headers.get("last-event-id").and_then(|v| v.to_str().ok()?.parse::<i64>().ok());
+    let resume = headers.get("last-event-id").and_then(|v| v.to_str().ok()?.parse::<i64>().ok()).filter(|id| *id >= 0);
     let last = match resume {
         Some(id) => id,
         None => app.read().events(&EventFilter::default(), None, 1).await?.first().map_or(0, |e| e.id),

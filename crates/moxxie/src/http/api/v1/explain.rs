@@ -44,14 +44,11 @@ pub async fn explain(
     let site = &app.config.site;
     let peer = claims.ip.or_else(|| site.provisioning.first().map(|net| net.addr()));
     let peer = peer.ok_or_else(|| ApiError::field("/ip", "name the address it asks from: no provisioning network is set"))?;
-    if claims.ip.is_none() {
-        warnings.push("it is taken to ask from a provisioning network; say ip=… to try another address".to_owned());
-    }
     let view = app.read().boot_view(&claims, None).await?;
     let now = app.clock.now();
     let decision = decide(&claims, &view, Ask::Menu, peer, site, now);
     let known = view.by_mac.first().or(view.by_uuid.as_ref());
-    let request = Request { ask: Ask::Menu, claims: &claims, peer, links, now };
+    let request = Request { ask: Ask::Menu, claims: &claims, peer, links, now, site };
 
     let mut args = Vec::new();
     let mut assets = Vec::new();
@@ -83,7 +80,7 @@ pub async fn explain(
         }
     }
     Ok(Json(json!({
-        "machine": machine(&claims, known.map(|k| k.as_ref())),
+        "machine": machine(&claims, peer, known.map(|k| k.as_ref())),
         "decision": shown(&decision, known.map(|k| k.as_ref())),
         "rules_lost": decision.lost,
         "script": script.map(|text| mask_text(&text)),
@@ -134,8 +131,7 @@ fn masked(request: &Request<'_>, known: &Known, context: &RenderContext) -> Resu
     }
     let plan = compose::plan(&known.shelf, context, &request.links, Some(MASK))?;
     let title = format!("{} boots {}", known.assignment.spec.node_name, spec.name);
-    let again = ipxe::Word::url(request.links.script(None)).map_err(|e| compose::ComposeError::Word(e.to_string()))?;
-    let script = ipxe::boot(&plan, &Text::new(title), &again).map_err(|e| compose::ComposeError::Args(e.to_string()))?;
+    let script = ipxe::boot(&plan, &Text::new(title), &request.again()?).map_err(|e| compose::ComposeError::Args(e.to_string()))?;
     Ok(Masked { args: plan.args.iter().map(|w| mask_text(w.as_str())).collect(), script, configs })
 }
 
@@ -180,12 +176,15 @@ async fn shelf_of(app: &App, shelf: &Shelf) -> Vec<Value> {
     out
 }
 
-fn machine(claims: &BootClaims, known: Option<&Known>) -> Value {
+fn machine(claims: &BootClaims, peer: std::net::IpAddr, known: Option<&Known>) -> Value {
     let assignment = known.map(|k| &k.assignment);
     json!({
         "mac_address": claims.mac.or(assignment.map(|a| a.spec.mac_address)),
         "uuid": claims.uuid,
         "serial": claims.serial,
+        // Where it is taken to ask from, unless the caller said ip=…
+        "ip": peer,
+        "ip_assumed": claims.ip.is_none(),
         "node_name": assignment.map(|a| &a.spec.node_name),
         "boot_profile": known.map(|k| &k.shelf.profile.spec.name),
         "boot_policy": assignment.map(|a| a.spec.boot_policy),

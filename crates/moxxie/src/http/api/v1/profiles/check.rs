@@ -27,6 +27,9 @@ pub fn profile(spec: &ProfileSpec, assigned: &[Assignment], site: &Site) -> ApiR
     if let Err(e) = params::check(&spec.params) {
         errors.push(FieldError::new(format!("/params{}", e.pointer()), e));
     }
+    if spec.name.as_str() == "menu" {
+        errors.push(FieldError::new("/name", "is taken: /boot/menu.ipxe is the menu itself"));
+    }
     if spec.menu && spec.destructive {
         errors.push(FieldError::new("/menu", "a destructive profile cannot be offered to unknown machines"));
     }
@@ -48,6 +51,7 @@ pub fn profile(spec: &ProfileSpec, assigned: &[Assignment], site: &Site) -> ApiR
         }
     }
     if errors.is_empty() {
+        stranger_errors(spec, &stranger, &mut errors);
         for (assignment, context) in assigned.iter().zip(&contexts) {
             machine_errors(spec, assignment, context, &mut errors);
         }
@@ -70,6 +74,23 @@ pub fn assignment(spec: &ProfileSpec, assignment: &Assignment, site: &Site) -> A
         error.pointer = "/boot_params_override".into();
     }
     if errors.is_empty() { Ok(()) } else { Err(ApiError::fields(errors)) }
+}
+
+/// The same for a machine that is not assigned yet. What only its assignment can fill is no error,
+/// unless the menu offers the profile to machines that have none.
+fn stranger_errors(spec: &ProfileSpec, context: &RenderContext, errors: &mut Vec<FieldError>) {
+    match render::render(&spec.boot_params, context, render::BOOT_PARAMS) {
+        Err(e) if spec.menu => errors.push(FieldError::new(
+            "/boot_params",
+            format!("the menu offers this profile to machines without an assignment: {e}"),
+        )),
+        Err(_) => {}
+        Ok(_) => {
+            if let Err(e) = compose::kernel_args(spec, context) {
+                errors.push(FieldError::new("/boot_params", e));
+            }
+        }
+    }
 }
 
 /// What would go wrong when this machine boots.

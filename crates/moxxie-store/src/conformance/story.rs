@@ -1,145 +1,6 @@
-//! One story that every database tells alike, and what each has to stand beside it.
+//! Every method, once.
 
-use crate::db::args;
-use crate::testing::{Stop, TestPostgres};
-use crate::*;
-use moxxie_core::asset::Asset;
-use moxxie_core::assignment::BootPolicy;
-use moxxie_core::audit::By;
-use moxxie_core::boot::claims::BootClaims;
-use moxxie_core::boot::decide::Known;
-use moxxie_core::boot::session::Session;
-use moxxie_core::boot::state::ArmGuards;
-use moxxie_core::machine::MachineSeen;
-use moxxie_core::profile::{LocalBoot, Profile};
-use moxxie_core::site::Site;
-use moxxie_core::time::Span;
-use moxxie_core::token::SessionId;
-use serde_json::json;
-use sqlx::AssertSqlSafe;
-
-/// A step that always goes well.
-pub(crate) type Fine = std::convert::Infallible;
-
-pub(crate) fn by(at: i64) -> By {
-    By { actor: "ann".into(), peer: Some("10.0.0.2".into()), at: Timestamp(at) }
-}
-
-pub(crate) fn mac(n: u16) -> MacAddr {
-    let [a, b] = n.to_be_bytes();
-    MacAddr::new([0x52, 0x54, 0, 0, a, b]).unwrap()
-}
-
-pub(crate) fn profile(name: &str, destructive: bool) -> ProfileSpec {
-    ProfileSpec {
-        name: name.parse().unwrap(),
-        profile_type: "talos".into(),
-        description: "for tests: ü, 'quotes' and \"more\"".into(),
-        kernel_path: Some("vmlinuz".parse().unwrap()),
-        initrd_path: None,
-        extra_initrds: vec!["extra.img".parse().unwrap(), "http://other.example/x".parse().unwrap()],
-        boot_params: "console=ttyS0".into(),
-        config_template: Some("password: hunter2".into()),
-        params: json!({"password": "hunter2", "n": 1}).as_object().unwrap().clone(),
-        destructive,
-        destructive_lowered: false,
-        menu: !destructive,
-        local_boot: LocalBoot::NotFound,
-    }
-}
-
-pub(crate) fn machine(n: u16, profile_id: &str) -> AssignmentSpec {
-    AssignmentSpec {
-        mac_address: mac(n),
-        node_name: format!("node-{n}").parse().unwrap(),
-        boot_profile_id: profile_id.into(),
-        boot_params_override: json!({"token": "s3cret"}).as_object().unwrap().clone(),
-        uuid: None,
-        serial: None,
-        extra_macs: vec![],
-        boot_policy: BootPolicy::Once,
-        protected: false,
-        quarantined: false,
-        local_boot: None,
-        source: "manual".into(),
-    }
-}
-
-pub(crate) fn claims(n: u16) -> BootClaims {
-    BootClaims { mac: Some(mac(n)), ..BootClaims::default() }
-}
-
-pub(crate) fn armed(destructive: bool, site: &Site, now: Timestamp) -> BootRecord {
-    let guards = ArmGuards { protected: false, quarantined: false, policy: BootPolicy::Once, destructive };
-    BootRecord::default().arm(guards, site, now).unwrap()
-}
-
-pub(crate) fn session(n: u8, known: &Known, site: &Site, now: Timestamp) -> Session {
-    Session {
-        id: SessionId([n; 16]),
-        assignment_id: known.assignment.id.clone(),
-        generation: known.assignment.boot.generation,
-        network: "10.0.0.0/24".parse().unwrap(),
-        minted_at: now,
-        expires_at: now + site.boot_window,
-        first_used_at: None,
-        revoked: false,
-    }
-}
-
-/// Gives a machine its script, as the menu does.
-pub(crate) async fn start(store: &Store, n: u16, session_id: u8, site: &Site, now: Timestamp) {
-    store
-        .boot::<(), Fine>(&claims(n), None, |view| {
-            let known = view.by_mac.first().unwrap();
-            let session = session(session_id, known, site, now);
-            let after = known.assignment.boot.started(None, None, site, now);
-            Ok((Some(Start { after, session }), ()))
-        })
-        .await
-        .unwrap();
-}
-
-pub(crate) fn delivery(n: u16, bytes: u8, resource: &str, now: Timestamp) -> Delivery {
-    Delivery {
-        resource: resource.into(),
-        digest: Digest([bytes; 32]),
-        audit: AuditRecord {
-            seq: 0,
-            at: now,
-            actor: format!("machine {}", mac(n)),
-            action: "config.deliver".into(),
-            target: format!("assignment {}", mac(n)),
-            peer: None,
-            before: None,
-            after: None,
-        },
-        event: event(n, EventKind::ConfigDelivered, now),
-    }
-}
-
-pub(crate) fn event(n: u16, kind: EventKind, at: Timestamp) -> BootEvent {
-    BootEvent {
-        id: 0,
-        at,
-        kind,
-        mac_address: Some(mac(n)),
-        node_name: None,
-        boot_profile: None,
-        peer: Some("10.0.0.9".into()),
-        message: "x".into(),
-        count: 1,
-    }
-}
-
-/// Redeems without asking the pure rules: the store's own guards are under test.
-pub(crate) async fn fetch(store: &Store, n: u16, session: u8, bytes: u8, site: &Site, now: Timestamp) -> Option<Redeemed> {
-    store
-        .redeem::<(), Fine>(SessionId([session; 16]), site, now, |_, _| Ok((delivery(n, bytes, "", now), ())))
-        .await
-        .unwrap()
-        .map(|(redeemed, ())| redeemed)
-}
+use super::*;
 
 /// Everything once, on an empty database.
 pub(crate) async fn story(store: &Store) {
@@ -274,7 +135,8 @@ async fn assignments(store: &Store, site: &Site, t: Timestamp) {
     // A machine gets another MAC address, and the old one is free.
     let moved = store
         .change_assignment::<Fine>(mac(2), Some(1), "assignment.update", &by(6), |known| {
-            let spec = AssignmentSpec { mac_address: mac(22), protected: true, ..known.assignment.spec.clone() };
+            let spec =
+                AssignmentSpec { mac_address: mac(22), protected: true, ..known.assignment.spec.clone() };
             Ok((spec, known.assignment.boot.clone()))
         })
         .await
@@ -309,7 +171,10 @@ async fn assignments(store: &Store, site: &Site, t: Timestamp) {
         let expect: &[&str] = if matches!(literal, "%" | "_") { &["a1"] } else { &[] };
         assert_eq!(listed(q(literal)).await, expect, "{literal}");
     }
-    assert_eq!(listed(AssignmentFilter { state: Some(BootState::Armed), ..Default::default() }).await, ["a1"]);
+    assert_eq!(
+        listed(AssignmentFilter { state: Some(BootState::Armed), ..Default::default() }).await,
+        ["a1"]
+    );
     assert_eq!(listed(AssignmentFilter { profile_id: Some("p2".into()), ..q("node") }).await, ["a2"]);
     let page = store.assignments(&AssignmentFilter::default(), Some(&mac(1).to_string()), 1).await.unwrap();
     assert_eq!(page[0].id, "a2");
@@ -335,7 +200,8 @@ async fn boots(store: &Store, site: &Site, t: Timestamp) {
     assert_eq!(view.asked.as_ref().unwrap().profile.id, "p2");
     let nobody = store.boot_view(&claims(99), None).await.unwrap();
     assert!(nobody.by_mac.is_empty() && nobody.by_uuid.is_none() && nobody.asked.is_none());
-    let locked = store.boot::<_, Fine>(&everything, Some(&wipe), |view| Ok((None, view.clone()))).await.unwrap();
+    let locked =
+        store.boot::<_, Fine>(&everything, Some(&wipe), |view| Ok((None, view.clone()))).await.unwrap();
     assert_eq!(locked, view);
 
     // A step that errs, and one that starts nothing, write nothing.
@@ -418,17 +284,6 @@ async fn boots(store: &Store, site: &Site, t: Timestamp) {
     }
 }
 
-pub(crate) async fn arm(store: &Store, n: u16, destructive: bool, site: &Site, now: Timestamp) {
-    let guards = ArmGuards { protected: false, quarantined: false, policy: BootPolicy::Once, destructive };
-    store
-        .change_assignment::<Fine>(mac(n), None, "assignment.arm", &by(now.0), |known| {
-            let boot = known.assignment.boot.arm(guards, site, now).unwrap();
-            Ok((known.assignment.spec.clone(), boot))
-        })
-        .await
-        .unwrap();
-}
-
 async fn settling(store: &Store, site: &Site, t: Timestamp) {
     // Everything left over from before is settled first.
     store.settle(site, Timestamp(t.0 * 1_000_000)).await.unwrap();
@@ -438,6 +293,8 @@ async fn settling(store: &Store, site: &Site, t: Timestamp) {
         store.create_assignment(&id, &machine(n, "p1"), &armed(false, site, t), &by(t.0)).await.unwrap();
     }
     start(store, 52, 52, site, t).await;
+    // Asked again an hour later: a token that outlives the machine's window.
+    start(store, 52, 54, site, t + Span::hours(1)).await;
     start(store, 53, 53, site, t).await;
     assert_eq!(fetch(store, 53, 53, 1, site, t).await, Some(Redeemed::First));
     let version = store.version().await.unwrap();
@@ -451,7 +308,11 @@ async fn settling(store: &Store, site: &Site, t: Timestamp) {
     let later = t + site.boot_window;
     let [expired] = &store.settle(site, later).await.unwrap()[..] else { panic!("one machine") };
     assert_eq!((expired.kind, expired.mac_address), (EventKind::WindowExpired, Some(mac(52))));
-    assert!(expired.message.contains("node-52") && expired.message.contains("moxxie assignment arm 52:54:00:00:00:34"));
+    assert!(
+        expired.message.contains("node-52")
+            && expired.message.contains("moxxie assignment arm 52:54:00:00:00:34")
+    );
+    assert_eq!(fetch(store, 52, 54, 1, site, later).await, Some(Redeemed::Refused), "its state says no");
     let end = t + site.arm_window;
     assert_eq!(store.settle(site, end).await.unwrap().len(), 1);
     assert_eq!(store.settle(site, end).await.unwrap(), []);
@@ -467,7 +328,13 @@ async fn settling(store: &Store, site: &Site, t: Timestamp) {
 async fn logs(store: &Store) {
     let last = store.events_after(0, 1000).await.unwrap().last().unwrap().id;
     let batch: Vec<BootEvent> = (0..123)
-        .map(|i| event(60 + i % 3, if i % 2 == 0 { EventKind::Local } else { EventKind::Progress }, Timestamp(9_000 + i64::from(i))))
+        .map(|i| {
+            event(
+                60 + i % 3,
+                if i % 2 == 0 { EventKind::Local } else { EventKind::Progress },
+                Timestamp(9_000 + i64::from(i)),
+            )
+        })
         .collect();
     store.record_events(&batch).await.unwrap();
     store.record_events(&[]).await.unwrap();
@@ -475,14 +342,18 @@ async fn logs(store: &Store) {
     assert_eq!(after.len(), 123);
     assert!(after.windows(2).all(|pair| pair[0].id < pair[1].id));
     assert!(after.iter().zip(&batch).all(|(a, b)| BootEvent { id: 0, ..a.clone() } == *b));
-    let filter = EventFilter { mac: Some(mac(60)), kind: Some(EventKind::Local), since: Some(Timestamp(9_060)) };
+    let filter =
+        EventFilter { mac: Some(mac(60)), kind: Some(EventKind::Local), since: Some(Timestamp(9_060)) };
     let page = store.events(&filter, None, 5).await.unwrap();
     assert_eq!(page.len(), 5);
     let next = store.events(&filter, Some(page[4].id), 100).await.unwrap();
     assert_eq!(page.len() + next.len(), 11);
     // When a machine booted last is in its assignment; an older batch does not turn it back.
     let far = Timestamp(i64::MAX / 2);
-    store.record_events(&[event(11, EventKind::Boot, far), event(11, EventKind::Boot, Timestamp(1))]).await.unwrap();
+    store
+        .record_events(&[event(11, EventKind::Boot, far), event(11, EventKind::Boot, Timestamp(1))])
+        .await
+        .unwrap();
     store.record_events(&[event(1, EventKind::Boot, Timestamp(2))]).await.unwrap();
     assert_eq!(store.assignment(mac(1)).await.unwrap().unwrap().assignment.last_boot_at, Some(far));
 
@@ -520,7 +391,16 @@ async fn logs(store: &Store) {
     assert_eq!(store.events_after(0, 1000).await.unwrap().len(), count - old);
 
     // The audit log shows changes and no secrets.
-    let record = AuditRecord { seq: 0, at: Timestamp(1), actor: "x".into(), action: "y".into(), target: "z".into(), peer: None, before: Some(json!(null)), after: Some(json!({"a": [1]})) };
+    let record = AuditRecord {
+        seq: 0,
+        at: Timestamp(1),
+        actor: "x".into(),
+        action: "y".into(),
+        target: "z".into(),
+        peer: None,
+        before: Some(json!(null)),
+        after: Some(json!({"a": [1]})),
+    };
     store.append_audit(&record).await.unwrap();
     let log = store.audit(None, 1000).await.unwrap();
     assert_eq!(log[0].after, record.after);
@@ -528,6 +408,7 @@ async fn logs(store: &Store) {
     assert_eq!(store.audit(Some(log[3].seq), 2).await.unwrap(), log[4..6]);
     let text = serde_json::to_string(&log).unwrap();
     assert!(text.contains("profile.update") && text.contains("assignment.arm") && text.contains("asset.put"));
+    assert!(text.contains("console=ttyS0") && text.contains("********"));
     assert!(!text.contains("hunter2") && !text.contains("s3cret"));
 }
 
@@ -546,7 +427,8 @@ async fn tokens(store: &Store) {
     }
     let again = store.create_token(&ApiToken { id: "t9".into(), hash: "h".into(), ..token(1) }, &by(8)).await;
     assert_eq!(again.unwrap_err().to_string(), "a token named token 1 exists already");
-    let same = store.create_token(&ApiToken { name: "other".into(), id: "t9".into(), ..token(1) }, &by(8)).await;
+    let same =
+        store.create_token(&ApiToken { name: "other".into(), id: "t9".into(), ..token(1) }, &by(8)).await;
     assert!(matches!(same, Err(StoreError::Conflict(_))));
     assert_eq!(store.token_by_hash(&token(1).hash).await.unwrap(), Some(token(1)));
     assert_eq!(store.token_by_hash("nothing").await.unwrap(), None);
@@ -580,7 +462,12 @@ async fn applying(store: &Store) {
     // Two machines exchange their addresses and names.
     let swap = [
         Change::UpdateAssignment { id: "a5".into(), expect: 1, spec: machine(4, "p5"), disarm: false },
-        Change::UpdateAssignment { id: "a4".into(), expect: revision(4).await, spec: machine(5, "p1"), disarm: true },
+        Change::UpdateAssignment {
+            id: "a4".into(),
+            expect: revision(4).await,
+            spec: machine(5, "p1"),
+            disarm: true,
+        },
     ];
     store.apply(&swap, &by(10)).await.unwrap();
     assert_eq!(store.assignment(mac(4)).await.unwrap().unwrap().assignment.id, "a5");
@@ -589,11 +476,11 @@ async fn applying(store: &Store) {
     let (state, generation) = (disarmed.boot.state, disarmed.boot.generation);
     assert_eq!((disarmed.id.as_str(), state, generation), ("a4", BootState::Installed, 1));
     assert!(matches!(store.apply(&swap, &by(10)).await, Err(StoreError::Stale)));
-    let gone = [Change::UpdateAssignment { id: "a99".into(), expect: 1, spec: machine(98, "p1"), disarm: false }];
+    let gone =
+        [Change::UpdateAssignment { id: "a99".into(), expect: 1, spec: machine(98, "p1"), disarm: false }];
     assert!(matches!(store.apply(&gone, &by(10)).await, Err(StoreError::NotFound("assignment"))));
     store.apply(&[], &by(10)).await.unwrap();
 }
-
 
 async fn newer_schema(store: &Store) {
     let add = "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time) \
@@ -609,369 +496,4 @@ async fn newer_schema(store: &Store) {
     tx.execute("DELETE FROM _sqlx_migrations WHERE version = 9999", args![]).await.unwrap();
     tx.commit().await.unwrap();
     store.migrate().await.unwrap();
-}
-
-/// Names of tables and columns, in order, without the migrations' own table.
-pub(crate) async fn schema(store: &Store) -> Vec<(String, String)> {
-    let sql = if store.is_sqlite() {
-        "SELECT m.name AS t, c.name AS c FROM sqlite_master m, pragma_table_info(m.name) c \
-         WHERE m.type = 'table' AND m.name NOT LIKE 'sqlite!_%' ESCAPE '!' AND m.name <> '_sqlx_migrations' \
-         ORDER BY m.name, c.cid"
-    } else {
-        "SELECT CAST(table_name AS TEXT) COLLATE \"C\" AS t, CAST(column_name AS TEXT) AS c \
-         FROM information_schema.columns \
-         WHERE table_schema = 'public' AND table_name <> '_sqlx_migrations' ORDER BY t, ordinal_position"
-    };
-    let rows = store.read().await.unwrap().rows(sql, args![]).await.unwrap();
-    rows.iter().map(|row| (row.text("t").unwrap(), row.text("c").unwrap())).collect()
-}
-
-/// What happens at the same time.
-async fn races(store: &Arc<Store>) {
-    let site = Arc::new(Site::default());
-    let t = Timestamp(1_000_000);
-    store.create_profile("p1", &profile("safe", false), &by(1)).await.unwrap();
-    store.create_profile("p2", &profile("wipe", true), &by(1)).await.unwrap();
-
-    // One token, 64 at once: one first, as many repeats as are allowed.
-    store.create_assignment("a1", &machine(1, "p2"), &armed(true, &site, t), &by(1)).await.unwrap();
-    start(store, 1, 1, &site, t).await;
-    let outcomes = together((0..64).map(|_| (1, 1)), store, &site, t).await;
-    let count = |outcomes: &[Redeemed], what| outcomes.iter().filter(|o| **o == what).count();
-    assert_eq!(count(&outcomes, Redeemed::First), 1);
-    assert_eq!(count(&outcomes, Redeemed::Repeat), usize::try_from(site.repeat_uses).unwrap());
-    assert_eq!(outcomes.len(), 64);
-
-    // Several tokens of one arm of a machine that would be erased: one is delivered.
-    for round in 0..20_u8 {
-        arm(store, 1, true, &site, t).await;
-        let sessions: Vec<u8> = (0..3).map(|i| 2 + round * 3 + i).collect();
-        for session in &sessions {
-            start(store, 1, *session, &site, t).await;
-        }
-        let outcomes = together(sessions.iter().map(|s| (1, *s)), store, &site, t).await;
-        assert_eq!(count(&outcomes, Redeemed::First), 1, "{outcomes:?}");
-        assert_eq!(count(&outcomes, Redeemed::Refused), 2, "{outcomes:?}");
-    }
-
-    // Fifty writers of different things, and nobody hears of locks. One MAC goes to one of them.
-    let tasks: Vec<_> = (100..150)
-        .map(|n: u16| {
-            let store = store.clone();
-            tokio::spawn(async move {
-                let spec = AssignmentSpec { extra_macs: vec![mac(9)], ..machine(n, "p1") };
-                let made = store.create_assignment(&format!("x{n}"), &spec, &BootRecord::default(), &by(2)).await;
-                if let Err(StoreError::Conflict(_)) = made {
-                    let spec = machine(n, "p1");
-                    store.create_assignment(&format!("x{n}"), &spec, &BootRecord::default(), &by(2)).await?;
-                    return Ok(false);
-                }
-                store.record_events(&[event(n, EventKind::Local, Timestamp(1))]).await?;
-                made.map(|_| true)
-            })
-        })
-        .collect();
-    let mut got_it = 0;
-    for task in tasks {
-        got_it += usize::from(task.await.unwrap().unwrap());
-    }
-    assert_eq!(got_it, 1);
-    assert_eq!(store.assignments(&AssignmentFilter::default(), None, 500).await.unwrap().len(), 51);
-
-    // Whoever follows the version sees every change, whoever made it and in whatever order.
-    let since = store.version().await.unwrap();
-    let writers: Vec<_> = (100..110)
-        .map(|n: u16| {
-            let (store, site) = (store.clone(), site.clone());
-            tokio::spawn(async move {
-                for _ in 0..5 {
-                    arm(&store, n, false, &site, t).await;
-                }
-            })
-        })
-        .collect();
-    let mut seen = std::collections::HashMap::new();
-    let mut version = since;
-    while seen.len() < 10 || seen.values().any(|generation| *generation < 5) {
-        let loaded = store.load(Some(version)).await.unwrap();
-        version = loaded.version;
-        seen.extend(loaded.assignments.into_iter().map(|a| (a.id, a.boot.generation)));
-        tokio::time::sleep(std::time::Duration::from_millis(1)).await;
-        if writers.iter().all(|w| w.is_finished()) {
-            let loaded = store.load(Some(version)).await.unwrap();
-            seen.extend(loaded.assignments.into_iter().map(|a| (a.id, a.boot.generation)));
-            assert!(seen.len() == 10 && seen.values().all(|generation| *generation == 5), "{seen:?}");
-        }
-    }
-    // A request that is given up midway leaves neither a lock nor a half change behind.
-    for i in 0..40_u64 {
-        let change = arm(store, 100, false, &site, t);
-        tokio::time::timeout(std::time::Duration::from_micros(50 * i), change).await.ok();
-    }
-    arm(store, 100, false, &site, t).await;
-    let known = store.assignment(mac(100)).await.unwrap().unwrap().assignment;
-    assert_eq!(known.boot.generation + 1, known.revision);
-}
-
-async fn together(
-    what: impl Iterator<Item = (u16, u8)>,
-    store: &Arc<Store>,
-    site: &Arc<Site>,
-    now: Timestamp,
-) -> Vec<Redeemed> {
-    let tasks: Vec<_> = what
-        .map(|(n, session)| {
-            let (store, site) = (store.clone(), site.clone());
-            tokio::spawn(async move { fetch(&store, n, session, 1, &site, now).await.unwrap() })
-        })
-        .collect();
-    let mut outcomes = Vec::new();
-    for task in tasks {
-        outcomes.push(task.await.unwrap());
-    }
-    outcomes
-}
-
-/// What `from` holds moves to `to`, whatever `to` held before.
-async fn moves(from: &Store, to: &Store) {
-    let site = Site::default();
-    let t = Timestamp(1_000_000);
-    for store in [from, to] {
-        store.migrate().await.unwrap();
-    }
-    from.create_profile("p1", &profile("safe", false), &by(1)).await.unwrap();
-    let asset = Asset { file: "vmlinuz".parse().unwrap(), sha256: Digest([1; 32]), size: 5, created_at: t };
-    from.put_asset("p1", &asset, &by(1)).await.unwrap();
-    for n in 1..=3 {
-        let spec = AssignmentSpec { extra_macs: vec![mac(n + 10)], ..machine(n, "p1") };
-        from.create_assignment(&format!("a{n}"), &spec, &armed(false, &site, t), &by(1)).await.unwrap();
-    }
-    start(from, 2, 2, &site, t).await;
-    start(from, 3, 3, &site, t).await;
-    let done = |_: &Session, known: &Known| {
-        Ok::<_, Fine>((event(3, EventKind::Installed, t), Some(known.assignment.boot.reported(true, t))))
-    };
-    from.report(SessionId([3; 16]), t, done).await.unwrap();
-    let token = ApiToken {
-        id: "t1".into(),
-        name: "ci".into(),
-        role: Role::Viewer,
-        hash: "00".into(),
-        created_at: t,
-        expires_at: None,
-        last_used_at: None,
-    };
-    from.create_token(&token, &by(1)).await.unwrap();
-    // The target has the same machine, further on, with a token out.
-    to.create_profile("other", &profile("other", false), &by(1)).await.unwrap();
-    to.create_assignment("a1", &machine(7, "other"), &armed(false, &site, t), &by(1)).await.unwrap();
-    for _ in 0..5 {
-        arm(to, 7, false, &site, t).await;
-    }
-    start(to, 7, 7, &site, t).await;
-
-    let backup = from.backup().await.unwrap();
-    assert_eq!((backup.shelves.len(), backup.assignments.len(), backup.audit.len()), (1, 3, 6));
-    let version = to.version().await.unwrap();
-    to.restore(&backup, &by(9)).await.unwrap();
-    let loaded = to.load(Some(version)).await.unwrap();
-    assert_eq!(loaded.shelves.len(), 1, "everything is loaded again");
-    let again = to.backup().await.unwrap();
-    assert_eq!(again.shelves, backup.shelves);
-    assert_eq!(again.tokens, backup.tokens);
-    let log = |backup: &Backup| -> Vec<AuditRecord> {
-        backup.audit.iter().map(|r| AuditRecord { seq: 0, ..r.clone() }).collect()
-    };
-    assert_eq!(log(&again)[..6], log(&backup));
-    assert_eq!(again.audit[6].action, "restore");
-    for (new, old) in again.assignments.iter().zip(&backup.assignments) {
-        assert_eq!(new.spec, old.spec);
-        assert!(new.boot.generation > old.boot.generation);
-        let state = if new.id == "a3" { BootState::Installed } else { BootState::Local };
-        assert_eq!((new.boot.state, new.boot.attempts_left), (state, 0));
-    }
-    let first = &again.assignments[0];
-    assert_eq!((first.boot.generation, first.revision), (7, 7), "past what the target had");
-    for session in [2, 7] {
-        assert_eq!(fetch(to, 2, session, 1, &site, t).await, None, "sessions are gone");
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    async fn file(dir: &tempfile::TempDir) -> Store {
-        Store::open(&format!("sqlite://{}/sub/moxxie.db", dir.path().display())).await.unwrap()
-    }
-
-    /// A server spawns these; the error type of a step need not be `Send`.
-    #[allow(dead_code)]
-    fn futures_can_be_spawned(store: &'static Store) {
-        fn spawned(_: impl Future + Send) {}
-        type Local = std::rc::Rc<()>;
-        let site: &'static Site = Box::leak(Box::default());
-        let none: &'static BootClaims = Box::leak(Box::default());
-        spawned(store.boot::<(), Local>(none, None, |_| Ok((None, ()))));
-        spawned(store.redeem::<(), Local>(SessionId([0; 16]), site, Timestamp(0), |_, _| Err(Local::default())));
-        spawned(store.report::<Local>(SessionId([0; 16]), Timestamp(0), |_, _| Err(Local::default())));
-        let by: &'static By = Box::leak(Box::new(by(0)));
-        spawned(store.change_assignment::<Local>(mac(1), None, "x", by, |_| Err(Local::default())));
-        spawned(store.apply(&[], by));
-        spawned(store.migrate());
-        spawned(store.backup());
-        spawned(store.load(None));
-        spawned(store.settle(site, Timestamp(0)));
-    }
-
-    #[tokio::test]
-    async fn sqlite_tells_the_story() {
-        let dir = tempfile::tempdir().unwrap();
-        story(&file(&dir).await).await;
-    }
-
-    #[tokio::test]
-    async fn sqlite_in_memory_tells_the_story() {
-        story(&Store::open("sqlite::memory:").await.unwrap()).await;
-    }
-
-    async fn migrated(url: &str) -> Arc<Store> {
-        let store = Store::open(url).await.unwrap();
-        store.migrate().await.unwrap();
-        Arc::new(store)
-    }
-
-    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-    async fn sqlite_keeps_its_word_when_things_happen_at_once() {
-        let dir = tempfile::tempdir().unwrap();
-        races(&migrated(&format!("sqlite://{}/moxxie.db", dir.path().display())).await).await;
-    }
-
-    #[tokio::test]
-    async fn sqlite_files_are_private_and_errors_name_the_place() {
-        use std::os::unix::fs::PermissionsExt;
-        let dir = tempfile::tempdir().unwrap();
-        let store = file(&dir).await;
-        store.migrate().await.unwrap();
-        store.create_profile("p1", &profile("safe", false), &by(1)).await.unwrap();
-        for entry in std::fs::read_dir(dir.path().join("sub")).unwrap() {
-            let entry = entry.unwrap();
-            let mode = entry.metadata().unwrap().permissions().mode() & 0o777;
-            assert_eq!(mode, 0o600, "{:?}", entry.path());
-        }
-        store.close().await;
-        assert!(matches!(store.version().await, Err(StoreError::Unavailable(_))));
-        std::fs::write(dir.path().join("file"), b"").unwrap();
-        let error = Store::open(&format!("sqlite://{}/file/x.db", dir.path().display())).await.err().unwrap();
-        assert!(error.to_string().contains("file/x.db"), "{error}");
-        std::fs::write(dir.path().join("junk.db"), [b'x'; 5000]).unwrap();
-        let junk = Store::open(&format!("sqlite://{}/junk.db", dir.path().display())).await.unwrap();
-        assert!(matches!(junk.migrate().await, Err(StoreError::Unavailable(_))));
-    }
-
-    #[tokio::test]
-    async fn urls_that_cannot_be_used_do_not_show_their_password() {
-        for url in ["mysql://u:hunter2@h/d", "hunter2", "postgres://u:hunter2@h:port/d", "postgres://u:hunter2@[::/d"] {
-            let error = Store::open(url).await.err().unwrap();
-            assert!(matches!(error, StoreError::Unavailable(_)) && !error.to_string().contains("hunter2@"), "{error}");
-        }
-        let down = Store::open("postgres://u:hunter2@127.0.0.1:1/d").await.unwrap();
-        let error = down.version().await.unwrap_err();
-        assert!(matches!(&error, StoreError::Unavailable(text) if !text.contains("hunter2")), "{error}");
-        let error = down.migrate().await.unwrap_err();
-        assert!(matches!(&error, StoreError::Unavailable(text) if !text.contains("hunter2")), "{error}");
-    }
-
-    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-    async fn postgres_tells_the_same() {
-        let Some(server) = TestPostgres::start().await else { return };
-        let dir = tempfile::tempdir().unwrap();
-        let store = Store::open(&server.database().await).await.unwrap();
-        story(&store).await;
-
-        let lite = migrated(&format!("sqlite://{}/moxxie.db", dir.path().display())).await;
-        assert_eq!(schema(&store).await, schema(&lite).await);
-        assert!(schema(&lite).await.len() > 100);
-
-        races(&migrated(&server.database().await).await).await;
-
-        let fresh = async || Store::open(&server.database().await).await.unwrap();
-        moves(&lite, &fresh().await).await;
-        let dir = tempfile::tempdir().unwrap();
-        moves(&fresh().await, &file(&dir).await).await;
-
-        // Six replicas start at once on an empty database.
-        let url = server.database().await;
-        let starts: Vec<_> = (0..6).map(|_| tokio::spawn({ let url = url.clone(); async move { migrated(&url).await } })).collect();
-        for start in starts {
-            start.await.unwrap();
-        }
-    }
-
-    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-    async fn an_outage_of_postgres_is_an_outage_and_ends() {
-        let Some(mut server) = TestPostgres::start().await else { return };
-        let url = server.database().await;
-        server.stop(Stop::Fast);
-        // Down at start: the store opens, and says why it cannot answer.
-        let store = Store::open(&url).await.unwrap();
-        assert!(matches!(store.migrate().await, Err(StoreError::Unavailable(_))));
-        assert!(matches!(store.ping().await, Err(StoreError::Unavailable(_))));
-        server.start_again().await;
-        assert!(matches!(store.ping().await, Err(StoreError::Unavailable(_))), "no schema yet");
-        store.migrate().await.unwrap();
-        let now = store.ping().await.unwrap().unwrap();
-        assert!(now > Timestamp(1_600_000_000_000));
-        store.create_profile("p1", &profile("safe", false), &by(1)).await.unwrap();
-        // What was acknowledged survives a crash; the pool finds its way back by itself.
-        for n in 0..3_u16 {
-            store.create_assignment(&format!("a{n}"), &machine(n, "p1"), &BootRecord::default(), &by(1)).await.unwrap();
-            server.stop(if n == 1 { Stop::Fast } else { Stop::Crash });
-            let started = std::time::Instant::now();
-            let down = store.assignment(mac(n)).await;
-            assert!(matches!(down, Err(StoreError::Unavailable(_))), "{down:?}");
-            assert!(started.elapsed() < std::time::Duration::from_secs(5));
-            server.start_again().await;
-            assert!(store.assignment(mac(n)).await.unwrap().is_some());
-        }
-        // A server that takes no writes, as an old primary after a failover: the connection is
-        // not kept, and the next one finds the server that does.
-        let writable = async |yes: bool| {
-            let name = url.split('?').next().unwrap().rsplit('/').next().unwrap();
-            let value = if yes { "off" } else { "on" };
-            let mut tx = store.read().await.unwrap();
-            let sql = format!("ALTER DATABASE {name} SET default_transaction_read_only = {value}");
-            tx.execute("SET default_transaction_read_only = off", args![]).await.unwrap();
-            tx.execute(AssertSqlSafe(sql), args![]).await.unwrap();
-        };
-        writable(false).await;
-        let other = Store::open(&url).await.unwrap();
-        assert!(matches!(other.touch_token("t", Timestamp(1)).await, Err(StoreError::Unavailable(_))));
-        assert!(other.version().await.is_ok(), "reads go on");
-        writable(true).await;
-        for _ in 0..2 {
-            other.touch_token("t", Timestamp(1)).await.ok();
-        }
-        other.touch_token("t", Timestamp(1)).await.unwrap();
-        // A statement that waits too long for a lock is given up.
-        let mut tx = store.write().await.unwrap();
-        tx.execute("SELECT 1 FROM config_version FOR UPDATE", args![]).await.unwrap();
-        let blocked = store.create_profile("p2", &profile("other", false), &by(1)).await;
-        assert!(matches!(blocked, Err(StoreError::Unavailable(_))), "{blocked:?}");
-        drop(tx);
-        store.create_profile("p2", &profile("other", false), &by(1)).await.unwrap();
-    }
-
-    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-    async fn sqlite_backup_moves_and_processes_share_a_file() {
-        let (a, b) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-        moves(&file(&a).await, &file(&b).await).await;
-        // The service and the command line on one new file at once.
-        let dir = tempfile::tempdir().unwrap();
-        let url = format!("sqlite://{}/moxxie.db", dir.path().display());
-        let starts: Vec<_> = (0..4).map(|_| tokio::spawn({ let url = url.clone(); async move { migrated(&url).await } })).collect();
-        for start in starts {
-            start.await.unwrap();
-        }
-    }
 }

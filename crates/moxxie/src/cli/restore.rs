@@ -1,0 +1,113 @@
+//! `moxxie restore`: replaces the whole site by a backup.
+
+use crate::cli::ClientOptions;
+use crate::cli::asset;
+use crate::cli::backup::{self, Entry, FILE};
+use crate::cli::out;
+use anyhow::{Context as _, bail};
+use reqwest::Method;
+use reqwest::header::CONTENT_TYPE;
+use serde_json::Value;
+use std::io::{self, BufRead as _, IsTerminal as _};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// Where from.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Example:
+  moxxie restore /srv/backup/moxxie --yes
+
+Every restored machine is disarmed: it boots from its disk until `moxxie assignment arm`.")]
+pub struct RestoreArgs {
+    /// The directory that `moxxie backup` wrote.
+    dir: PathBuf,
+    /// Do not ask.
+    #[arg(long)]
+    yes: bool,
+    /// Do not upload kernels, initrds and other files.
+    #[arg(long)]
+    without_assets: bool,
+}
+
+/// Runs `moxxie restore`.
+pub async fn run(options: &ClientOptions, args: RestoreArgs) -> anyhow::Result<ExitCode> {
+    let dir = args.dir.as_path();
+    let bytes = std::fs::read(dir.join(FILE))
+        .with_context(|| format!("cannot read {}", dir.join(FILE).display()))?;
+    let backup: Value =
+        serde_json::from_slice(&bytes).with_context(|| format!("{FILE} is not a backup"))?;
+    let entries = backup::entries(&backup)?;
+    if !args.without_assets {
+        let missing: Vec<String> = entries
+            .iter()
+            .filter(|entry| !backup::has_blob(dir, entry))
+            .map(|entry| format!("{}/{}", entry.profile, entry.file))
+            .collect();
+        if !missing.is_empty() {
+            bail!(
+                "the backup lacks the bytes of {}; restore the rest with --without-assets",
+                missing.join(", ")
+            );
+        }
+    }
+
+    let client = options.client()?;
+    let path = |name| ["api", "v1", "boot", name];
+    let there = [
+        ("profiles", client.list(&path("profiles"), &[], None).await?.len()),
+        ("assignments", client.list(&path("assignments"), &[], None).await?.len()),
+    ];
+    for (key, now) in there {
+        let then = backup[key].as_array().map_or(0, Vec::len);
+        out::note(format!("{now} {key} at {} are replaced by {then} of the backup", client.server()));
+    }
+    if !args.yes && !confirmed()? {
+        bail!("nothing was changed");
+    }
+
+    let response = client
+        .send(|| {
+            Ok(client
+                .authorized::<&str>(Method::POST, &["api", "v1", "restore"], &[])?
+                .header(CONTENT_TYPE, "application/json")
+                .body(bytes.clone()))
+        })
+        .await?;
+    let reply: Value = response.json().await.unwrap_or_default();
+    let mut uploaded = 0;
+    for entry in entries.iter().filter(|entry| !args.without_assets && lacks(&reply, entry)) {
+        let (profile, name) = (entry.profile.as_str(), entry.file.as_str());
+        let blob = backup::blob(dir, &entry.sha256);
+        asset::upload(&client, profile, name, &blob, entry.sha256, entry.size).await.map_err(|error| {
+            let next = match error.status() {
+                Some(401) => "; the site has the tokens of the backup again: repeat this with --token and one of those",
+                _ => "; repeat this to upload what is missing",
+            };
+            anyhow::anyhow!("all but assets is restored, asset {profile}/{name} is not{next}\n  {error}")
+        })?;
+        uploaded += 1;
+    }
+    out::line(format!(
+        "restored; {uploaded} of {} assets uploaded. All machines are disarmed: they boot from their disks until `moxxie assignment arm`.",
+        entries.len()
+    ))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Whether the restored server lacks an asset's bytes. One that does not say gets all of them.
+fn lacks(reply: &Value, entry: &Entry) -> bool {
+    let Some(missing) = reply["missing_assets"].as_array() else { return true };
+    missing.iter().any(|asset| {
+        asset["profile"] == entry.profile.as_str() && asset["file"] == entry.file.as_str()
+    })
+}
+
+fn confirmed() -> anyhow::Result<bool> {
+    if !io::stdin().is_terminal() {
+        bail!("restore replaces everything: say --yes, or run it on a terminal to be asked");
+    }
+    out::note("Type yes to go on:");
+    let mut answer = String::new();
+    io::stdin().lock().read_line(&mut answer)?;
+    Ok(answer.trim() == "yes")
+}

@@ -1,0 +1,13 @@
+//! The service as machines and operators meet it: whole requests through the real router, on
+//! SQLite in a temporary folder, with a clock that stands until a test pushes it.
+//!
+//! One binary, because linking is what costs. Nothing here sleeps for time to pass and nothing
+//! measures it.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
+
+mod api;
+mod bad_input;
+mod boot;
+mod openapi;
+mod roles;
+mod util;

@@ -1,0 +1,9 @@
+//! What the tests stand on.
+
+pub mod app;
+pub mod machine;
+pub mod recipes;
+pub mod wire;
+
+pub use app::{Answer, Site};
+pub use machine::Machine;
