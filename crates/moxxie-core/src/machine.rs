@@ -193,6 +193,25 @@ pub struct MachineSeen {
     pub last_seen_at: Timestamp,
 }
 
+impl MachineSeen {
+    /// This request after an earlier one of the same machine: a label that it leaves out does not
+    /// become unknown.
+    pub fn after(self, earlier: Option<MachineSeen>) -> MachineSeen {
+        let Some(earlier) = earlier else { return self };
+        MachineSeen {
+            uuid: self.uuid.or(earlier.uuid),
+            serial: self.serial.or(earlier.serial),
+            arch: self.arch.or(earlier.arch),
+            platform: self.platform.or(earlier.platform),
+            manufacturer: self.manufacturer.or(earlier.manufacturer),
+            product: self.product.or(earlier.product),
+            ip: self.ip.or(earlier.ip),
+            first_seen_at: earlier.first_seen_at,
+            ..self
+        }
+    }
+}
+
 /// Decodes a free-text label. Moxxie's own scripts send these as `hex:` and the bytes in
 /// hexadecimal, because iPXE before November 2021 does not escape `&` and `#` in a query
 /// (`:uristring`), while `:hexraw` is safe on every version. Other senders may write plain text.
@@ -244,6 +263,29 @@ mod tests {
             assert_eq!(Serial::known(text), None, "{text}");
         }
         assert_eq!(Serial::known(" 7QK1234 ").unwrap().as_str(), "7QK1234");
+    }
+
+    #[test]
+    fn a_label_left_out_stays_known() {
+        let seen = |at: i64, product: Option<&str>, arch: Option<&str>| MachineSeen {
+            mac_address: "52:54:00:00:00:01".parse().unwrap(),
+            uuid: None,
+            serial: None,
+            arch: arch.map(str::to_owned),
+            platform: None,
+            manufacturer: None,
+            product: product.map(str::to_owned),
+            ip: None,
+            node_name: None,
+            boot_profile: None,
+            last_answer: Some("menu".into()),
+            first_seen_at: Timestamp(at),
+            last_seen_at: Timestamp(at),
+        };
+        let both = seen(2, None, Some("arm64")).after(Some(seen(1, Some("x"), Some("amd64"))));
+        assert_eq!((both.product.as_deref(), both.arch.as_deref()), (Some("x"), Some("arm64")));
+        assert_eq!((both.first_seen_at, both.last_seen_at), (Timestamp(1), Timestamp(2)));
+        assert_eq!(seen(1, None, None).after(None), seen(1, None, None));
     }
 
     #[test]

@@ -94,7 +94,8 @@ async fn write(
             match note {
                 Note::Event(event, machine) => {
                     if let Some(machine) = machine {
-                        machines.insert(machine.mac_address, *machine);
+                        let known = machines.remove(&machine.mac_address);
+                        machines.insert(machine.mac_address, machine.after(known));
                     }
                     folder.take(event, &mut events);
                 }

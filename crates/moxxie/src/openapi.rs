@@ -6,6 +6,8 @@ use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 #[derive(OpenApi)]
 #[openapi(
     info(title = "Moxxie", description = "Network boot for people who run their own metal."),
+    // Its route is `/boot/{profile}`, because axum has no suffix patterns; this is its real name.
+    paths(crate::http::boot::menu::profile),
     tags(
         (name = "boot", description = "For machines; no login, behind the allowlist"),
         (name = "profiles", description = "What machines boot"),

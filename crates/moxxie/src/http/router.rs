@@ -66,7 +66,6 @@ pub fn finish(routes: Router<Arc<App>>, description: &OpenApi, app: Arc<App>) ->
     let routes = routes
         // axum has no suffix patterns: the handler takes the name and its `.ipxe` apart.
         .route("/boot/{profile}", get(boot::menu::profile))
-        .route("/boot/report", axum::routing::post(boot::report::report))
         .route("/api/v1/openapi.json", docs::json(description))
         .route("/api/docs", docs::page(description))
         .fallback(not_found)

@@ -334,6 +334,7 @@ async fn planted_links_and_pipes_are_refused_without_a_hang() {
             "link to a file" => std::os::unix::fs::symlink(&secret, &place).unwrap(),
             "link to a folder" => std::os::unix::fs::symlink(site.dir.path(), &place).unwrap(),
             "folder" => std::fs::create_dir(&place).unwrap(),
+            #[allow(clippy::disallowed_methods, reason = "the server starts no programs; its test may")]
             _ => assert!(std::process::Command::new("mkfifo").arg(&place).status().unwrap().success()),
         }
         (row, what)

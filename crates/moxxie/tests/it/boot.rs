@@ -448,6 +448,26 @@ async fn a_missing_file_costs_no_window_and_is_named() {
     machine.boot(&site).kernel();
 }
 
+/// Bytes that are gone from the disk are an outage: iPXE is told to wait, and boots when they are
+/// back, without a new arm.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_machine_waits_for_bytes_that_are_away() {
+    let site = Site::start().await;
+    site.profile(debian("deb")).await;
+    site.assign(MAC, "n1", "deb", json!({})).await;
+    let asset = site.get(&format!("{PROFILES}/deb/assets")).await.json()["items"][0]["sha256"].as_str().unwrap().to_owned();
+    let place = site.app.config.assets_dir.join("sha256").join(&asset[..2]).join(&asset);
+    let away = site.dir.path().join("away");
+    std::fs::rename(&place, &away).unwrap();
+    let mut machine = Machine::bios(MAC);
+    machine.client.steps = 60;
+    let boot = machine.boot(&site);
+    assert!(boot.waited > 0 && boot.trace.outcome == Outcome::StepLimit, "{:?}", boot.asked);
+    std::fs::rename(&away, &place).unwrap();
+    let boot = machine.boot(&site);
+    assert_eq!((boot.waited, boot.arg("hostname")), (0, "n1".into()));
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_kernel_that_does_not_start_is_reported_and_asked_for_again() {
     let site = Site::start().await;

@@ -21,7 +21,7 @@ const MAX_BODY: usize = 64 * 1024;
 const BODY_TIME: Duration = Duration::from_secs(30);
 
 /// A report. GET as well, because installers have wget and little else.
-#[utoipa::path(get, path = "/boot/report", tag = "boot", params(
+#[utoipa::path(method(get, post), path = "/boot/report", tag = "boot", params(
     ("t" = String, Query, description = "the report token"),
     ("stage" = String, Query, description = "started, progress, installed or failed"),
     ("message" = Option<String>, Query, description = "one line; else the body, at most 64 KiB"),

@@ -166,11 +166,6 @@ impl Call<'_> {
         self.set("authorization", &format!("Bearer {token}"))
     }
 
-    pub fn no_token(mut self) -> Self {
-        self.headers.remove("authorization");
-        self
-    }
-
     /// Replaces a header.
     pub fn set(mut self, name: &str, value: &str) -> Self {
         let name: HeaderName = name.parse().unwrap();

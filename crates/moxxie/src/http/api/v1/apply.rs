@@ -15,8 +15,9 @@ use crate::http::extract::{JsonBody, Operator, Peer, Query, Viewer, typed};
 use axum::Json;
 use axum::extract::State;
 use moxxie_core::access::{Actor, Role};
-use moxxie_core::assignment::Assignment;
+use moxxie_core::assignment::{Assignment, AssignmentSpec};
 use moxxie_core::boot::decide::Known;
+use moxxie_core::boot::event::EventKind;
 use moxxie_core::profile::Profile;
 use moxxie_store::{AssignmentFilter, Change};
 use serde::Serialize;
@@ -67,7 +68,7 @@ pub async fn apply(
     if items.len() > MAX_ITEMS {
         return Err(ApiError::field("/items", format!("at most {MAX_ITEMS} items at once")));
     }
-    let mut work = Work { app: &app, actor: &actor, profiles: HashMap::new(), changes: vec![], done: vec![] };
+    let mut work = Work { app: &app, actor: &actor, profiles: HashMap::new(), changes: vec![], done: vec![], turned: vec![] };
     // Profiles first, so that assignments may name profiles of the same set in any order.
     for wanted in ["profile", "assignment"] {
         for (i, item) in items.iter().enumerate() {
@@ -81,9 +82,17 @@ pub async fn apply(
             }
         }
     }
-    let Work { changes, done, .. } = work;
+    let Work { changes, done, turned, .. } = work;
     if !dry_run && !changes.is_empty() {
-        app.write().apply(&changes, &app.by(actor.name, peer)).await?;
+        app.write().apply(&changes, &app.by(actor.name.clone(), peer)).await?;
+        // A window that opens or closes shows in the machine's story, whoever turned it and how.
+        for (kind, spec, profile) in turned {
+            let message = format!("{} by {} (apply) for profile {profile}", kind.as_str(), actor.name);
+            let mut event = app.event(kind, Some(spec.mac_address), Some(peer), &message);
+            event.node_name = Some(spec.node_name.to_string());
+            event.boot_profile = Some(profile);
+            app.events.push(event, None);
+        }
     }
     Ok(Json(json!({"dry_run": dry_run, "changes": done})))
 }
@@ -95,6 +104,8 @@ struct Work<'a> {
     profiles: HashMap<String, Profile>,
     changes: Vec<Change>,
     done: Vec<Applied>,
+    /// Windows that open or close, with the machine and the name of its profile.
+    turned: Vec<(EventKind, AssignmentSpec, String)>,
 }
 
 fn without_kind(mut item: Value) -> Value {
@@ -188,6 +199,9 @@ impl Work<'_> {
                 let boot = create::first_record(app, &spec, &profile, armed)?;
                 let draft = create::draft(app, &spec, &boot);
                 check::assignment(&profile.spec, &draft, &app.config.site)?;
+                if boot.state.is_open() {
+                    self.turned.push((EventKind::Armed, spec.clone(), profile.spec.name.to_string()));
+                }
                 self.changes.push(Change::CreateAssignment { id: new_id(), spec, boot });
                 ("create", vec![])
             }
@@ -208,6 +222,9 @@ impl Work<'_> {
         let after = machine::view(&next, Some(profile.spec.name.as_str()), Role::Admin, &app.config.site, now);
         let before = serde_json::to_value(machine::view_known(app, old, Role::Admin)).unwrap_or_default();
         let fields = differing(&before, &serde_json::to_value(after).unwrap_or_default());
+        if old.assignment.boot.state.is_open() && !boot.state.is_open() {
+            self.turned.push((EventKind::Disarmed, next.spec.clone(), profile.spec.name.to_string()));
+        }
         self.changes.push(Change::UpdateAssignment {
             id: old.assignment.id.clone(),
             expect: old.assignment.revision,
