@@ -6,7 +6,7 @@ use crate::{ApiToken, Store};
 use moxxie_core::asset::{Asset, Digest};
 use moxxie_core::assignment::Assignment;
 use moxxie_core::audit::{AuditRecord, By};
-use moxxie_core::profile::Profile;
+use moxxie_core::profile::{Profile, Source};
 use moxxie_core::secret::{mask_params, mask_text};
 use serde_json::{Value, json};
 use sha2::Digest as _;
@@ -96,15 +96,20 @@ fn record(row: &Row) -> Result<AuditRecord> {
 /// A profile as the log shows it: secrets masked, and of the template, which can be long, only
 /// whether it changed.
 pub(crate) fn profile_value(profile: &Profile) -> Value {
+    // A file's name has no secret; another server's URL may carry a password.
+    let source = |source: &Source| match source {
+        Source::Asset(file) => file.to_string(),
+        Source::Url(url) => mask_text(url),
+    };
     let spec = &profile.spec;
     json!({
         "id": profile.id,
         "name": spec.name,
         "profile_type": spec.profile_type,
         "description": spec.description,
-        "kernel_path": spec.kernel_path,
-        "initrd_path": spec.initrd_path,
-        "extra_initrds": spec.extra_initrds,
+        "kernel_path": spec.kernel_path.as_ref().map(source),
+        "initrd_path": spec.initrd_path.as_ref().map(source),
+        "extra_initrds": spec.extra_initrds.iter().map(source).collect::<Vec<_>>(),
         "boot_params": mask_text(&spec.boot_params),
         "config_template": spec.config_template.as_deref().map(|text| digest(&profile.id, text)),
         "params": mask_params(&spec.params),

@@ -198,6 +198,7 @@ fn debian(c: &mut Canaries) -> Value {
     let crypted = format!("$6$saltsalt${}", c.plant("preseed: crypt hash", random(LETTERS, 86)));
     json!({
         "name": "deb", "profile_type": "debian", "kernel_path": "vmlinuz", "initrd_path": "initramfs.xz",
+        "extra_initrds": [format!("http://boot:{}@10.0.0.1/extra.img", c.word("boot_params: password in a URL"))],
         "config_template": format!(
             "d-i partman-auto/disk string {{{{ params.disk }}}}\n\
              d-i passwd/root-password password {}\nd-i passwd/root-password-again password {}\n\

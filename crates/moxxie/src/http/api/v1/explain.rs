@@ -136,8 +136,7 @@ fn masked(request: &Request<'_>, known: &Known, context: &RenderContext) -> Resu
     }
     let plan = compose::plan(&known.shelf, context, &request.links, Some(MASK))?;
     let title = format!("{} boots {}", known.assignment.spec.node_name, spec.name);
-    let script = ipxe::boot(&plan, &Text::new(title), &request.again()?)
-        .map_err(|e| compose::ComposeError::Args(e.to_string()))?;
+    let script = ipxe::boot(&plan, &Text::new(title), &request.again()?).map_err(|e| compose::ComposeError::Args(e.to_string()))?;
     Ok(Masked { args: plan.args.iter().map(|w| mask_text(w.as_str())).collect(), script, configs })
 }
 
@@ -151,6 +150,7 @@ fn warn_about(plan: &BootPlan, spec: &ProfileSpec, warnings: &mut Vec<String>) {
         if let Source::Url(url) = source
             && url.starts_with("https://")
         {
+            let url = mask_text(url);
             warnings.push(format!("{url}: stock BIOS iPXE has no https; serve it as an asset instead"));
         }
     }
@@ -162,7 +162,7 @@ async fn shelf_of(app: &App, shelf: &Shelf) -> Vec<Value> {
     let mut out = Vec::new();
     for source in spec.kernel_path.iter().chain(&spec.initrd_path).chain(&spec.extra_initrds) {
         out.push(match source {
-            Source::Url(url) => json!({"file": url, "url": url, "exists": null, "size": null, "sha256": null}),
+            Source::Url(url) => json!({"file": mask_text(url), "url": mask_text(url), "exists": null, "size": null, "sha256": null}),
             Source::Asset(file) => {
                 let label = shelf.assets.iter().find(|a| a.file == *file);
                 let on_disk = match label {

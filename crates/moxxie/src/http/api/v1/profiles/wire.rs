@@ -93,14 +93,19 @@ pub const READ_ONLY: [&str; 5] = ["id", "destructive_reasons", "revision", "crea
 pub fn view(profile: &Profile, role: Role) -> ProfileView {
     let spec = &profile.spec;
     let admin = role == Role::Admin;
+    // Another server's URL may carry a password.
+    let source = |source: &Source| match source {
+        Source::Url(url) if !admin => Source::Url(mask_text(url)),
+        other => other.clone(),
+    };
     ProfileView {
         id: profile.id.clone(),
         name: spec.name.clone(),
         profile_type: spec.profile_type.clone(),
         description: spec.description.clone(),
-        kernel_path: spec.kernel_path.clone(),
-        initrd_path: spec.initrd_path.clone(),
-        extra_initrds: spec.extra_initrds.clone(),
+        kernel_path: spec.kernel_path.as_ref().map(source),
+        initrd_path: spec.initrd_path.as_ref().map(source),
+        extra_initrds: spec.extra_initrds.iter().map(source).collect(),
         boot_params: if admin { spec.boot_params.clone() } else { mask_text(&spec.boot_params) },
         config_template: match &spec.config_template {
             Some(text) if !admin => Some(mask_text(text)),
