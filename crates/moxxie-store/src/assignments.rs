@@ -303,7 +303,7 @@ async fn nobody_else_has(tx: &mut Tx, new: &Assignment) -> Result<()> {
     Ok(())
 }
 
-fn record_values(boot: &BootRecord) -> Vec<Arg> {
+pub(crate) fn record_values(boot: &BootRecord) -> Vec<Arg> {
     args![
         boot.state.as_str(),
         boot.generation,

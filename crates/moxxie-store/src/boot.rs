@@ -4,14 +4,14 @@
 //! Order of locks on PostgreSQL: the row of `config_version`, then assignments, then the log of
 //! events. A machine's start and config do not touch the first.
 
-use crate::assignments::{ROWS, assignment, known, revoke_sessions, write_record};
+use crate::assignments::{ROWS, assignment, known, record_values, revoke_sessions, write_record};
 use crate::audit;
 use crate::db::{Row, Tx, args, placeholders, unreadable};
 use crate::error::{Result, StepError, StoreError};
 use crate::events;
 use crate::profiles::{shelf, shelves};
 use crate::snapshot::{bump, hold_version};
-use crate::{Delivery, Redeemed, Start, Store};
+use crate::{BootJob, Delivery, Redeemed, Start, Store};
 use moxxie_core::assignment::Assignment;
 use moxxie_core::boot::claims::BootClaims;
 use moxxie_core::boot::decide::{BootView, Known, Shelf};
@@ -34,52 +34,52 @@ impl Store {
     /// What is known that bears on these claims; no lock.
     pub async fn boot_view(&self, claims: &BootClaims, asked: Option<&ProfileName>) -> Result<BootView> {
         let mut tx = self.snapshot().await?;
-        let owners = owners(&mut tx, claims).await?;
-        let found = read_assignments(&mut tx, &owners.ids(), false).await?;
-        view(&mut tx, &owners, found, asked).await
+        let asks = [Ask { claims, asked }];
+        let owners = all_owners(&mut tx, &asks).await?;
+        let found = read_assignments(&mut tx, &ids(&owners), false).await?;
+        let views = Views::load(&mut tx, owners, found, &asks).await?;
+        Ok(views.of(0, asked))
     }
 
-    /// The same under a lock, then `step` on it; commits what the step starts.
-    pub async fn boot<T: Send, E>(
-        &self,
-        claims: &BootClaims,
-        asked: Option<&ProfileName>,
-        step: impl FnOnce(&BootView) -> Result<(Option<Start>, T), E> + Send,
-    ) -> Result<T, StepError<E>> {
+    /// The same under a lock, for many machines in one transaction: each job's `step` is called
+    /// with its view, and what the steps start is committed for all of them or for none. Whoever
+    /// asks alone is a list of one; five hundred machines that ask at once share a few commits.
+    pub async fn boot(&self, jobs: Vec<BootJob<'_>>) -> Result<()> {
+        let (asks, steps): (Vec<_>, Vec<_>) =
+            jobs.into_iter().map(|job| (Ask { claims: job.claims, asked: job.asked }, job.step)).unzip();
         let mut tries = 0;
-        let (mut tx, view) = loop {
+        let (mut tx, mut views) = loop {
             // The start of a boot may be lost in a power failure: its token is then worth nothing,
             // and the machine asks again. A delivery never may, and is committed in full.
             let mut tx = self.write_lightly().await?;
-            let owners = owners(&mut tx, claims).await?;
-            let found = read_assignments(&mut tx, &owners.ids(), true).await?;
+            let owners = all_owners(&mut tx, &asks).await?;
+            let found = read_assignments(&mut tx, &ids(&owners), true).await?;
             // PostgreSQL may have waited for the lock: who owns the addresses is asked again.
-            if tx.is_sqlite() || owners == self::owners(&mut tx, claims).await? {
-                let view = view(&mut tx, &owners, found, asked).await?;
-                break (tx, view);
+            if tx.is_sqlite() || owners == all_owners(&mut tx, &asks).await? {
+                let views = Views::load(&mut tx, owners, found, &asks).await?;
+                break (tx, views);
             }
             tries += 1;
             if tries == LOCK_TRIES {
-                return Err(
-                    StoreError::Unavailable("the machine's assignment is being changed".into()).into()
-                );
+                return Err(StoreError::Unavailable("an assignment is being changed".into()));
             }
         };
-        let (start, answer) = step(&view).map_err(StepError::Step)?;
-        // Without a start nothing was written, and dropping the transaction says so.
-        if let Some(start) = start {
+        let mut started = false;
+        for (index, mut step) in steps.into_iter().enumerate() {
+            let view = views.of(index, asks[index].asked);
+            let Some(start) = step(&view) else { continue };
             let id = &start.session.assignment_id;
             let mut known = view.by_mac.iter().chain(&view.by_uuid);
-            if !known.any(|known| known.assignment.id == *id) {
-                return Err(StoreError::NotFound("assignment").into());
-            }
-            write_record(&mut tx, id, &start.after).await?;
-            let sql = "UPDATE node_boot_assignments SET last_boot_at = $1 WHERE id = $2";
-            tx.execute(sql, args![start.after.since, id.as_str()]).await?;
-            insert_session(&mut tx, &start.session).await?;
-            tx.commit_lightly().await?;
+            let Some(known) = known.find(|known| known.assignment.id == *id) else {
+                return Err(StoreError::NotFound("assignment"));
+            };
+            write_start(&mut tx, &start).await?;
+            // A machine that asks twice in one list is seen the second time as the first left it.
+            views.replace(known, start.after);
+            started = true;
         }
-        Ok(answer)
+        // Without a start nothing was written, and dropping the transaction says so.
+        if started { tx.commit_lightly().await } else { Ok(()) }
     }
 
     /// Redeems a config token: loads session and machine under a lock, lets `step` check and
@@ -198,7 +198,13 @@ async fn set_seq(tx: &mut Tx, id: &str, seq: i64) -> Result<()> {
     tx.execute("UPDATE node_boot_assignments SET seq = $1 WHERE id = $2", args![seq, id]).await.map(drop)
 }
 
-/// Ids of the assignments that the claims point at.
+/// What one machine says and asks for.
+struct Ask<'a> {
+    claims: &'a BootClaims,
+    asked: Option<&'a ProfileName>,
+}
+
+/// Ids of the assignments that one machine's claims point at.
 #[derive(PartialEq)]
 struct Owners {
     /// By MAC, in the order of the claims, each once.
@@ -206,42 +212,56 @@ struct Owners {
     by_uuid: Option<String>,
 }
 
-impl Owners {
-    /// Each once and in order, so that two transactions lock the same rows in the same order.
-    fn ids(&self) -> Vec<String> {
-        let mut ids: Vec<String> = self.by_mac.iter().chain(&self.by_uuid).cloned().collect();
-        ids.sort();
-        ids.dedup();
-        ids
-    }
+/// Of all of them, each once and in order, so that two transactions lock the same rows in the same
+/// order.
+fn ids(owners: &[Owners]) -> Vec<String> {
+    let mut ids: Vec<String> = owners.iter().flat_map(|o| o.by_mac.iter().chain(&o.by_uuid)).cloned().collect();
+    ids.sort();
+    ids.dedup();
+    ids
 }
 
-async fn owners(tx: &mut Tx, claims: &BootClaims) -> Result<Owners> {
-    let macs: Vec<String> = claims.macs().map(|mac| mac.to_string()).collect();
-    let mut by_mac: Vec<String> = Vec::new();
-    if !macs.is_empty() {
-        let list = placeholders(1, macs.len());
-        let sql = format!("SELECT mac, assignment_id FROM assignment_macs WHERE mac IN ({list})");
-        let args = macs.iter().map(|mac| mac.as_str().into()).collect();
-        let mut found = HashMap::new();
-        for row in tx.rows(AssertSqlSafe(sql), args).await? {
-            found.insert(row.text("mac")?, row.text("assignment_id")?);
-        }
-        for id in macs.iter().filter_map(|mac| found.remove(mac)) {
-            if !by_mac.contains(&id) {
-                by_mac.push(id);
+/// The owners of each machine's claims.
+async fn all_owners(tx: &mut Tx, asks: &[Ask<'_>]) -> Result<Vec<Owners>> {
+    let macs = asks.iter().flat_map(|ask| ask.claims.macs()).map(|mac| mac.to_string()).collect();
+    let sql = "SELECT mac AS key, assignment_id AS id FROM assignment_macs WHERE mac";
+    let by_mac = lookup(tx, sql, macs).await?;
+    let uuids = asks.iter().filter_map(|ask| ask.claims.uuid).map(|uuid| uuid.key().to_string()).collect();
+    let sql = "SELECT uuid_key AS key, id FROM node_boot_assignments WHERE uuid_key";
+    let by_uuid = lookup(tx, sql, uuids).await?;
+    let owners = asks.iter().map(|ask| {
+        let mut ids: Vec<String> = Vec::new();
+        for id in ask.claims.macs().filter_map(|mac| by_mac.get(&mac.to_string())) {
+            if !ids.contains(id) {
+                ids.push(id.clone());
             }
         }
-    }
-    let by_uuid = match claims.uuid {
-        Some(uuid) => {
-            let sql = "SELECT id FROM node_boot_assignments WHERE uuid_key = $1";
-            let row = tx.row(sql, args![uuid.key().to_string()]).await?;
-            row.map(|row| row.text("id")).transpose()?
+        let uuid = ask.claims.uuid.map(|uuid| uuid.key().to_string());
+        Owners { by_mac: ids, by_uuid: uuid.and_then(|uuid| by_uuid.get(&uuid).cloned()) }
+    });
+    Ok(owners.collect())
+}
+
+/// Which id each of the keys leads to.
+async fn lookup(tx: &mut Tx, sql: &str, keys: Vec<String>) -> Result<HashMap<String, String>> {
+    let mut found = HashMap::new();
+    if !keys.is_empty() {
+        let (list, args) = padded_list(1, keys);
+        for row in tx.rows(AssertSqlSafe(format!("{sql} IN {list}")), args).await? {
+            found.insert(row.text("key")?, row.text("id")?);
         }
-        None => None,
-    };
-    Ok(Owners { by_mac, by_uuid })
+    }
+    Ok(found)
+}
+
+/// `($1, …)` and its values. The last value is repeated up to a power of two, so that lists of any
+/// length need few different statements, which the databases prepare once.
+fn padded_list(from: usize, mut keys: Vec<String>) -> (String, Vec<crate::db::Arg>) {
+    if let Some(last) = keys.last().cloned() {
+        keys.resize(keys.len().next_power_of_two(), last);
+    }
+    let list = format!("({})", placeholders(from, keys.len()));
+    (list, keys.into_iter().map(Into::into).collect())
 }
 
 async fn read_assignments(tx: &mut Tx, ids: &[String], lock: bool) -> Result<Vec<Assignment>> {
@@ -249,40 +269,84 @@ async fn read_assignments(tx: &mut Tx, ids: &[String], lock: bool) -> Result<Vec
         return Ok(Vec::new());
     }
     let suffix = if lock && !tx.is_sqlite() { " FOR UPDATE" } else { "" };
-    let sql = format!("{ROWS} WHERE id IN ({}) ORDER BY id{suffix}", placeholders(1, ids.len()));
-    let args = ids.iter().map(|id| id.as_str().into()).collect();
+    let (list, args) = padded_list(1, ids.to_vec());
+    let sql = format!("{ROWS} WHERE id IN {list} ORDER BY id{suffix}");
     tx.rows(AssertSqlSafe(sql), args).await?.iter().map(assignment).collect()
 }
 
-async fn view(
-    tx: &mut Tx,
-    owners: &Owners,
-    found: Vec<Assignment>,
-    asked: Option<&ProfileName>,
-) -> Result<BootView> {
-    let mut args = args![true, asked.map(ProfileName::as_str)];
-    let mut condition = "(menu = $1 OR name = $2".to_owned();
-    if !found.is_empty() {
-        condition += &format!(" OR id IN ({})", placeholders(3, found.len()));
-        args.extend(found.iter().map(|a| a.spec.boot_profile_id.as_str().into()));
+/// What each machine of a list is decided on.
+struct Views {
+    owners: Vec<Owners>,
+    known: HashMap<String, Arc<Known>>,
+    shelves: Vec<Arc<Shelf>>,
+}
+
+impl Views {
+    async fn load(
+        tx: &mut Tx,
+        owners: Vec<Owners>,
+        found: Vec<Assignment>,
+        asks: &[Ask<'_>],
+    ) -> Result<Views> {
+        let mut profiles: Vec<String> = found.iter().map(|a| a.spec.boot_profile_id.clone()).collect();
+        profiles.sort();
+        profiles.dedup();
+        let asked = asks.iter().filter_map(|ask| ask.asked).map(|name| name.to_string());
+        let mut names: Vec<String> = asked.collect();
+        names.sort();
+        names.dedup();
+        let mut args = args![true];
+        let mut condition = "(menu = $1".to_owned();
+        for (column, keys) in [("name", names), ("id", profiles)] {
+            if !keys.is_empty() {
+                let (list, values) = padded_list(args.len() + 1, keys);
+                condition += &format!(" OR {column} IN {list}");
+                args.extend(values);
+            }
+        }
+        condition += ")";
+        let shelves: Vec<Arc<Shelf>> = shelves(tx, &condition, args).await?.into_iter().map(Arc::new).collect();
+        let mut known = HashMap::new();
+        for assignment in found {
+            let shelf = shelves
+                .iter()
+                .find(|shelf| shelf.profile.id == assignment.spec.boot_profile_id)
+                .ok_or_else(|| unreadable("boot_profile_id"))?
+                .clone();
+            known.insert(assignment.id.clone(), Arc::new(Known { assignment, shelf }));
+        }
+        Ok(Views { owners, known, shelves })
     }
-    condition += ")";
-    let shelves: Vec<Arc<Shelf>> = shelves(tx, &condition, args).await?.into_iter().map(Arc::new).collect();
-    let mut known = HashMap::new();
-    for assignment in found {
-        let shelf = shelves
-            .iter()
-            .find(|shelf| shelf.profile.id == assignment.spec.boot_profile_id)
-            .ok_or_else(|| unreadable("boot_profile_id"))?
-            .clone();
-        known.insert(assignment.id.clone(), Arc::new(Known { assignment, shelf }));
+
+    fn of(&self, index: usize, asked: Option<&ProfileName>) -> BootView {
+        let owners = &self.owners[index];
+        let shelf = |name: &ProfileName| self.shelves.iter().find(|s| s.profile.spec.name == *name).cloned();
+        BootView {
+            by_mac: owners.by_mac.iter().filter_map(|id| self.known.get(id).cloned()).collect(),
+            by_uuid: owners.by_uuid.as_ref().and_then(|id| self.known.get(id).cloned()),
+            asked: asked.and_then(shelf),
+            offered: self.shelves.iter().filter(|shelf| shelf.profile.spec.menu).cloned().collect(),
+        }
     }
-    Ok(BootView {
-        by_mac: owners.by_mac.iter().filter_map(|id| known.get(id).cloned()).collect(),
-        by_uuid: owners.by_uuid.as_ref().and_then(|id| known.get(id).cloned()),
-        asked: shelves.iter().find(|shelf| Some(&shelf.profile.spec.name) == asked).cloned(),
-        offered: shelves.into_iter().filter(|shelf| shelf.profile.spec.menu).collect(),
-    })
+
+    fn replace(&mut self, known: &Known, boot: BootRecord) {
+        let assignment = Assignment { boot, ..known.assignment.clone() };
+        let next = Known { assignment, shelf: known.shelf.clone() };
+        self.known.insert(known.assignment.id.clone(), Arc::new(next));
+    }
+}
+
+async fn write_start(tx: &mut Tx, start: &Start) -> Result<()> {
+    let (id, boot) = (start.session.assignment_id.as_str(), &start.after);
+    let sql = "UPDATE node_boot_assignments SET state = $2, generation = $3, armed_until = $4, window_ends = $5, \
+               attempts_left = $6, armed_destructive = $7, bound_uuid = $8, bound_serial = $9, since = $10, \
+               last_boot_at = $10 WHERE id = $1";
+    let mut args = args![id];
+    args.extend(record_values(boot));
+    if tx.execute(sql, args).await? == 0 {
+        return Err(StoreError::NotFound("assignment"));
+    }
+    insert_session(tx, &start.session).await
 }
 
 async fn insert_session(tx: &mut Tx, session: &Session) -> Result<()> {

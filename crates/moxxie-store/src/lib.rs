@@ -29,11 +29,13 @@ use moxxie_core::access::Role;
 use moxxie_core::asset::Digest;
 use moxxie_core::assignment::{Assignment, AssignmentSpec};
 use moxxie_core::audit::AuditRecord;
-use moxxie_core::boot::decide::Shelf;
+use moxxie_core::boot::claims::BootClaims;
+use moxxie_core::boot::decide::{BootView, Shelf};
 use moxxie_core::boot::event::{BootEvent, EventKind};
 use moxxie_core::boot::session::Session;
 use moxxie_core::boot::state::{BootRecord, BootState};
 use moxxie_core::mac::MacAddr;
+use moxxie_core::name::ProfileName;
 use moxxie_core::profile::ProfileSpec;
 use moxxie_core::time::Timestamp;
 use sqlx::{PgPool, SqlitePool};
@@ -101,6 +103,16 @@ pub struct Start {
     pub after: BootRecord,
     /// The new session.
     pub session: Session,
+}
+
+/// One machine's request in [`Store::boot`].
+pub struct BootJob<'a> {
+    /// What it says of itself.
+    pub claims: &'a BootClaims,
+    /// The profile it asks for by name.
+    pub asked: Option<&'a ProfileName>,
+    /// Decides on what is known, under the lock; what it starts is committed.
+    pub step: Box<dyn FnMut(&BootView) -> Option<Start> + Send + 'a>,
 }
 
 /// A config that is ready to be sent.

@@ -148,7 +148,7 @@ fn session_id(session: u32) -> SessionId {
 /// The server's part: decide under the lock, start what was decided.
 async fn menu(store: &Store, n: u16, session: u32, site: &Site, now: Timestamp) -> bool {
     store
-        .boot::<bool, Fine>(&claims(n), None, |view| {
+        .boot_alone::<bool, Fine>(&claims(n), None, |view| {
             let decision = decide(&claims(n), view, Ask::Menu, PEER, site, now);
             let Outcome::Boot { known, after } = decision.outcome else { return Ok((None, false)) };
             let session = Session {

@@ -1,5 +1,6 @@
 //! What every handler may reach: one value, made once, passed by reference.
 
+use crate::boots::Boots;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::events::EventSink;
@@ -27,6 +28,8 @@ pub struct App {
     pub assets: LocalAssets,
     /// What menus are answered from.
     pub snapshots: Arc<Snapshots>,
+    /// The way of boots into the database.
+    pub boots: Boots,
     /// The way of boot events into the database.
     pub events: EventSink,
     /// The time.
@@ -67,7 +70,9 @@ impl App {
         let Parts { config, port, store, assets, clock, key, admin_hash } = parts;
         let (snapshots, keep) = Snapshots::new(store.clone());
         let (events, write) = EventSink::new(store.clone(), clock.clone(), config.unknown_machines);
+        let (boots, start) = Boots::new(store.clone());
         tokio::spawn(keep);
+        tokio::spawn(start);
         tokio::spawn(write);
         Arc::new(App {
             config,
@@ -75,6 +80,7 @@ impl App {
             store,
             assets,
             snapshots,
+            boots,
             events,
             clock,
             key,

@@ -1,6 +1,7 @@
 //! What Moxxie *does*: the server, the command line, and the composition of both.
 
 pub mod app;
+pub mod boots;
 pub mod cli;
 pub mod clock;
 pub mod compose;

@@ -14,10 +14,11 @@ use moxxie_core::asset::Asset;
 use moxxie_core::assignment::BootPolicy;
 use moxxie_core::audit::By;
 use moxxie_core::boot::claims::BootClaims;
-use moxxie_core::boot::decide::Known;
+use moxxie_core::boot::decide::{BootView, Known};
 use moxxie_core::boot::session::Session;
 use moxxie_core::boot::state::ArmGuards;
 use moxxie_core::machine::MachineSeen;
+use moxxie_core::name::ProfileName;
 use moxxie_core::profile::{LocalBoot, Profile};
 use moxxie_core::site::Site;
 use moxxie_core::time::Span;
@@ -100,7 +101,7 @@ pub(crate) fn session(n: u8, known: &Known, site: &Site, now: Timestamp) -> Sess
 /// Gives a machine its script, as the menu does.
 pub(crate) async fn start(store: &Store, n: u16, session_id: u8, site: &Site, now: Timestamp) {
     store
-        .boot::<(), Fine>(&claims(n), None, |view| {
+        .boot_alone::<(), Fine>(&claims(n), None, |view| {
             let known = view.by_mac.first().unwrap();
             let session = session(session_id, known, site, now);
             let after = known.assignment.boot.started(None, None, site, now);
@@ -182,4 +183,29 @@ pub(crate) async fn schema(store: &Store) -> Vec<(String, String)> {
     };
     let rows = store.read().await.unwrap().rows(sql, args![]).await.unwrap();
     rows.iter().map(|row| (row.text("t").unwrap(), row.text("c").unwrap())).collect()
+}
+
+impl Store {
+    /// `boot` for one machine, with what its step answered.
+    pub(crate) async fn boot_alone<T: Send, E: Send>(
+        &self,
+        claims: &BootClaims,
+        asked: Option<&ProfileName>,
+        step: impl FnOnce(&BootView) -> Result<(Option<Start>, T), E> + Send,
+    ) -> Result<T, StepError<E>> {
+        let mut said = None;
+        let mut step = Some(step);
+        let step = Box::new(|view: &BootView| match step.take().expect("the step is called once")(view) {
+            Ok((start, answer)) => {
+                said = Some(Ok(answer));
+                start
+            }
+            Err(refusal) => {
+                said = Some(Err(refusal));
+                None
+            }
+        });
+        self.boot(vec![BootJob { claims, asked, step }]).await?;
+        said.expect("the step is called").map_err(StepError::Step)
+    }
 }

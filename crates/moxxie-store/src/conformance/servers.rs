@@ -16,7 +16,7 @@ fn futures_can_be_spawned(store: &'static Store) {
     type Local = std::rc::Rc<()>;
     let site: &'static Site = Box::leak(Box::default());
     let none: &'static BootClaims = Box::leak(Box::default());
-    spawned(store.boot::<(), Local>(none, None, |_| Ok((None, ()))));
+    spawned(store.boot_alone::<(), ()>(none, None, |_| Ok((None, ()))));
     spawned(store.redeem::<(), Local>(SessionId([0; 16]), site, Timestamp(0), |_, _| Err(Local::default())));
     spawned(store.report::<Local>(SessionId([0; 16]), Timestamp(0), |_, _| Err(Local::default())));
     let by: &'static By = Box::leak(Box::new(by(0)));

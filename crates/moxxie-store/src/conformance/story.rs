@@ -201,16 +201,16 @@ async fn boots(store: &Store, site: &Site, t: Timestamp) {
     let nobody = store.boot_view(&claims(99), None).await.unwrap();
     assert!(nobody.by_mac.is_empty() && nobody.by_uuid.is_none() && nobody.asked.is_none());
     let locked =
-        store.boot::<_, Fine>(&everything, Some(&wipe), |view| Ok((None, view.clone()))).await.unwrap();
+        store.boot_alone::<_, Fine>(&everything, Some(&wipe), |view| Ok((None, view.clone()))).await.unwrap();
     assert_eq!(locked, view);
 
     // A step that errs, and one that starts nothing, write nothing.
-    let refused = store.boot::<(), _>(&claims(1), None, |_| Err("no")).await;
+    let refused = store.boot_alone::<(), _>(&claims(1), None, |_| Err("no")).await;
     assert!(matches!(refused, Err(StepError::Step("no"))));
     assert_eq!(store.assignment(mac(1)).await.unwrap().unwrap().assignment.boot.state, BootState::Armed);
     // A start for a machine that the claims do not point at is a mistake of the caller.
     let foreign = store
-        .boot::<(), Fine>(&claims(22), None, |_| {
+        .boot_alone::<(), Fine>(&claims(22), None, |_| {
             let session = session(99, &view.by_mac[0], site, t);
             Ok((Some(Start { after: BootRecord::default(), session }), ()))
         })

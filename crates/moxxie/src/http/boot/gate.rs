@@ -21,7 +21,7 @@ use moxxie_core::profile::LocalBoot;
 use moxxie_core::site::Site;
 use moxxie_core::time::Timestamp;
 use moxxie_core::token::{Purpose, SessionId, mint};
-use moxxie_store::{Start, StepError, StoreError};
+use moxxie_store::Start;
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -152,29 +152,50 @@ fn unknown_in_an_outage(app: &App, request: &Request<'_>) -> Response {
 /// before its script is sent.
 async fn in_transaction(app: &Arc<App>, request: &Request<'_>) -> Result<Response, BootError> {
     let session = SessionId(random());
-    let step = |view: &BootView| -> Result<_, std::convert::Infallible> {
-        let decision = decide(request.claims, view, request.ask, request.peer, &app.config.site, request.now);
-        let Outcome::Boot { known, after } = &decision.outcome else {
-            return Ok((None, (say(request, view, &decision), decision)));
-        };
-        match boot_script(app, request, known, after, session) {
-            Ok((text, start)) => Ok((Some(start), (reply::script(text), decision))),
-            // Nothing is committed: the window stays as it is until the cause is mended.
-            Err(error) => {
-                let decision = cannot_boot(known, &error, decision.lost);
-                Ok((None, (say(request, view, &decision), decision)))
-            }
+    let (answers, answered) = std::sync::mpsc::channel();
+    // The queue outlives this request, so the step owns what it looks at.
+    let (claims, asked) = (request.claims.clone(), request.asked().cloned());
+    let (step_app, links, peer, now) = (app.clone(), request.links.clone(), request.peer, request.now);
+    let step = {
+        let (claims, asked) = (claims.clone(), asked.clone());
+        move |view: &BootView| {
+            let ask = asked.as_ref().map_or(Ask::Menu, Ask::Profile);
+            let site = &step_app.config.site;
+            let request = Request { ask, claims: &claims, peer, links: links.clone(), now, site };
+            let (start, response, decision) = start_or_say(&step_app, &request, view, session);
+            // Nobody listens when the machine has gone away.
+            let _ = answers.send((response, decision));
+            start
         }
     };
-    match app.read().boot(request.claims, request.asked(), step).await {
-        Ok((response, decision)) => {
-            note(app, request, &decision);
-            Ok(response)
-        }
-        Err(StepError::Store(error @ StoreError::Unavailable(_))) => Err(error.into()),
-        Err(StepError::Store(error)) => {
-            tracing::error!(%error, machine = %request.claims.label(), "a boot could not be started");
-            Err(BootError::later("moxxie: cannot start boot, wait"))
+    if let Err(error) = app.boots.start(claims, asked, Box::new(step)).await {
+        tracing::error!(%error, machine = %request.claims.label(), "a boot could not be started");
+        return Err(error.into());
+    }
+    // The last answer is the one that was committed.
+    let Some((response, decision)) = answered.try_iter().last() else {
+        return Err(BootError::later("moxxie: cannot start boot, wait"));
+    };
+    note(app, request, &decision);
+    Ok(response)
+}
+
+fn start_or_say(
+    app: &App,
+    request: &Request<'_>,
+    view: &BootView,
+    session: SessionId,
+) -> (Option<Start>, Response, Decision) {
+    let decision = decide(request.claims, view, request.ask, request.peer, request.site, request.now);
+    let Outcome::Boot { known, after } = &decision.outcome else {
+        return (None, say(request, view, &decision), decision);
+    };
+    match boot_script(app, request, known, after, session) {
+        Ok((text, start)) => (Some(start), reply::script(text), decision),
+        // Nothing is committed: the window stays as it is until the cause is mended.
+        Err(error) => {
+            let decision = cannot_boot(known, &error, decision.lost);
+            (None, say(request, view, &decision), decision)
         }
     }
 }
