@@ -1,9 +1,10 @@
 //! `moxxie apply`: brings profiles and assignments to what files say.
 
-use crate::cli::client::{ClientError, Problem};
+use crate::cli::client::{ClientError, Field, Problem};
 use crate::cli::out;
 use crate::cli::{ClientOptions, input, yaml};
 use anyhow::{Context as _, bail};
+use moxxie_core::mac::MacAddr;
 use reqwest::Method;
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
@@ -31,6 +32,15 @@ pub struct ApplyArgs {
 struct Item {
     place: String,
     value: Value,
+}
+
+impl Item {
+    fn title(&self) -> String {
+        let name = self.value.get("name").or_else(|| self.value.get("mac_address"));
+        let name = name.map(out::cell).unwrap_or_default();
+        let title = format!("{}, {} {name}", self.place, out::cell(&self.value["kind"]));
+        title.trim_end().to_owned()
+    }
 }
 
 /// Runs `moxxie apply`.
@@ -104,26 +114,37 @@ fn item(place: String, value: Value) -> anyhow::Result<Item> {
     }
 }
 
-/// Says of each wrong field in which file it stands, instead of its place in the request.
+/// Says of each wrong field, and of a refusal as a whole, in which file its item stands, instead
+/// of the item's place in the request.
 fn placed(error: ClientError, items: &[Item]) -> ClientError {
-    let ClientError::Refused(problem) = error else { return error };
-    let errors = problem.errors.iter().map(|(pointer, message)| {
-        let found = pointer.strip_prefix("/items/").and_then(|rest| {
-            let (nth, field) = rest.split_once('/').unwrap_or((rest, ""));
-            Some((items.get(nth.parse::<usize>().ok()?)?, field))
-        });
-        match found {
-            Some((Item { place, value }, field)) => {
-                let name = value.get("name").or_else(|| value.get("mac_address"));
-                let name = name.map(out::cell).unwrap_or_default();
-                let kind = out::cell(&value["kind"]);
-                let place = format!("{place}, {kind} {name} {}", field.replace('/', "."));
-                (place.trim_end().to_owned(), message.clone())
-            }
-            None => (pointer.clone(), message.clone()),
+    let ClientError::Refused(mut problem) = error else { return error };
+    for field in &mut problem.errors {
+        if let Some((item, rest)) = find(&field.pointer, items) {
+            let pointer = rest.to_owned();
+            *field = Field { place: Some(item.title()), pointer, ..field.clone() };
         }
+    }
+    let Problem { detail, errors, .. } = &mut *problem;
+    let whole = detail.split_once(": ").and_then(|(pointer, what)| {
+        let (item, _) = find(pointer, items)?;
+        Some((item, what.to_owned()))
     });
-    ClientError::Refused(Box::new(Problem { errors: errors.collect(), ..*problem.clone() }))
+    if let Some((item, what)) = whole {
+        // Each of several fields names the place anyway.
+        *detail = if errors.is_empty() { format!("{}: {what}", item.title()) } else { what };
+        let mac = item.value.get("mac_address").and_then(Value::as_str);
+        if let Some(mac) = mac.and_then(|mac| mac.parse::<MacAddr>().ok()) {
+            problem.hint_about(&mac.to_string());
+        }
+    }
+    ClientError::Refused(problem)
+}
+
+/// The item that a pointer leads to, and the pointer's rest.
+fn find<'i, 'p>(pointer: &'p str, items: &'i [Item]) -> Option<(&'i Item, &'p str)> {
+    let rest = pointer.strip_prefix("/items/")?;
+    let end = rest.find('/').unwrap_or(rest.len());
+    Some((items.get(rest[..end].parse::<usize>().ok()?)?, &rest[end..]))
 }
 
 /// What changed, one line each, and a summary.
@@ -203,8 +224,8 @@ mod tests {
             {"kind": "profile", "name": "x"}, {"kind": "profile", "name": "y", "params": {"tls": "no"}},
             {"kind": "assignment", "mac_address": "525400123456", "node_name": "10"},
             {"kind": "profile", "name": "z"}]));
-        assert!(error.contains("a.yaml, line 4, profile y params.tls: wrong"), "{error}");
-        assert!(error.contains("/items/9: elsewhere"), "{error}");
+        assert!(error.contains("a.yaml, line 4, profile y: params.tls: wrong"), "{error}");
+        assert!(error.contains("items.9: elsewhere"), "{error}");
 
         put("d.yaml", "kind: profile\nname: w\nname: v\n");
         let error = go(&fake, &["apply", "-f", path]).await.unwrap_err().to_string();
@@ -213,6 +234,45 @@ mod tests {
         let error = go(&fake, &["apply", "-f", path]).await.unwrap_err().to_string();
         assert!(error.contains("d.yaml, line 1: kind `machine`"), "{error}");
         assert_eq!(fake.count(), 1);
+    }
+
+    #[test]
+    fn a_refusal_names_the_item_once() {
+        let items = [Item {
+            place: "a.yaml, line 3".into(),
+            value: json!({"kind": "assignment", "mac_address": "525400123456"}),
+        }];
+        let said = |problem: Problem| placed(ClientError::Refused(Box::new(problem)), &items).to_string();
+        let problem = |status, detail: &str| Problem {
+            status,
+            title: "Refused".into(),
+            detail: detail.into(),
+            ..Problem::default()
+        };
+        let field = |pointer: &str, message: &str| Field {
+            place: None,
+            pointer: pointer.into(),
+            message: message.into(),
+        };
+        let mut one = problem(422, "/items/0: /boot_profile: there is no profile x");
+        one.errors = vec![field("/items/0/boot_profile", "there is no profile x")];
+        assert_eq!(
+            said(one.clone()),
+            "Refused (422): a.yaml, line 3, assignment 525400123456: boot_profile: there is no profile x"
+        );
+        one.detail = "/items/0: 2 fields are not valid".into();
+        one.errors.push(field("/items/0", "unknown field"));
+        assert_eq!(
+            said(one),
+            "Refused (422): 2 fields are not valid\n  \
+             a.yaml, line 3, assignment 525400123456: boot_profile: there is no profile x\n  \
+             a.yaml, line 3, assignment 525400123456: unknown field"
+        );
+        assert_eq!(
+            said(problem(409, "/items/0: n is protected: lift it (`protected: false`)")),
+            "Refused (409): a.yaml, line 3, assignment 525400123456: n is protected: lift it\n  \
+             next step: moxxie assignment update 52:54:00:12:34:56 --unprotect"
+        );
     }
 
     #[tokio::test]

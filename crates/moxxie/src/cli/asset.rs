@@ -51,9 +51,9 @@ pub enum AssetCommand {
         profile: ProfileName,
         /// Where it is.
         url: url::Url,
-        /// The SHA-256 that it must have.
+        /// The SHA-256 that it must have [default: whatever comes is taken].
         #[arg(long, value_name = "HEX")]
-        sha256: Digest,
+        sha256: Option<Digest>,
         /// Its name on the server [default: the last part of the URL].
         #[arg(long = "as", value_name = "NAME")]
         name: Option<FileName>,
@@ -92,14 +92,22 @@ pub async fn run(options: &ClientOptions, command: AssetCommand) -> anyhow::Resu
                 None => url.path_segments().and_then(Iterator::last).unwrap_or_default().parse()
                     .with_context(|| format!("{url}: give it a name with --as"))?,
             };
-            let body = json!({ "url": url.as_str(), "sha256": sha256.to_string(), "file": name.as_str() });
+            let wanted = sha256.map(|digest| digest.to_string());
+            let body = json!({ "url": url.as_str(), "sha256": wanted, "file": name.as_str() });
             let path = shelf(profile.as_str());
             // The server answers when it has the file, which takes as long as it takes.
             let response = client
                 .send(|| Ok(client.authorized::<&str>(Method::POST, &path, &[])?.json(&body)))
                 .await?;
             let made: Value = response.json().await.unwrap_or_default();
-            done(options, &made, &format!("{profile}/{name}"), sha256, made["size"].as_u64())?;
+            let got = made["sha256"].as_str().and_then(|digest| digest.parse().ok()).or(sha256);
+            let got: Digest = got.context("the server does not say which bytes it stored")?;
+            done(options, &made, &format!("{profile}/{name}"), got, made["size"].as_u64())?;
+            if sha256.is_none() {
+                out::note(format!(
+                    "nothing said which bytes to expect: compare this digest with the publisher's, and next time pass --sha256 {got}"
+                ));
+            }
         }
         AssetCommand::Delete { profile, name } => {
             let path = file_path(profile.as_str(), name.as_str());
@@ -220,13 +228,21 @@ mod tests {
 
     #[tokio::test]
     async fn imports_name_the_file() {
-        let fake = Fake::start(vec![Answer::json(201, json!({"size": 5}))]);
         let digest = "ab".repeat(32);
+        let fake = Fake::start(vec![
+            Answer::json(201, json!({"size": 5})),
+            Answer::json(201, json!({"size": 5, "sha256": digest})),
+            Answer::json(201, json!({"size": 5})),
+        ]);
         go(&fake, &["import", "p", "https://x.example/a/vmlinuz?v=1", "--sha256", &digest]).await.unwrap();
         assert_eq!(
             fake.request().json(),
             json!({"url": "https://x.example/a/vmlinuz?v=1", "sha256": digest, "file": "vmlinuz"})
         );
+        // Without a digest the server's word counts, and there has to be one.
+        go(&fake, &["import", "p", "https://x.example/vmlinuz"]).await.unwrap();
+        assert_eq!(fake.request().json()["sha256"], Value::Null);
+        assert!(go(&fake, &["import", "p", "https://x.example/vmlinuz"]).await.is_err());
         assert!(go(&fake, &["import", "p", "https://x.example/", "--sha256", &digest]).await.is_err());
         assert!(go(&fake, &["import", "p", "https://x.example/k", "--sha256", "abc"]).await.is_err());
         assert!(go(&fake, &["upload", "p", "/nonexistent/vmlinuz"]).await.is_err());

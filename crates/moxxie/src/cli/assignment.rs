@@ -1,6 +1,6 @@
 //! `moxxie assignment`: which machine boots which profile.
 
-use crate::cli::client::Client;
+use crate::cli::client::{Client, ClientError};
 use crate::cli::input::{self, Param};
 use crate::cli::out::{self, Column, Format};
 use crate::cli::{ClientOptions, FAILED, profile};
@@ -22,6 +22,30 @@ const COLUMNS: &[Column] = &[
     ("PROTECTED", "protected"),
     ("ARMED UNTIL", "armed_until"),
     ("LAST BOOT", "last_boot_at"),
+];
+
+/// The order in which people read an assignment.
+const FIELDS: [&str; 20] = [
+    "mac_address",
+    "extra_macs",
+    "node_name",
+    "uuid",
+    "serial",
+    "boot_profile",
+    "boot_profile_id",
+    "boot_policy",
+    "state",
+    "armed_until",
+    "attempts_left",
+    "last_boot_at",
+    "protected",
+    "quarantined",
+    "local_boot",
+    "source",
+    "revision",
+    "created_at",
+    "updated_at",
+    "boot_params_override",
 ];
 
 /// What to do with assignments. MAC addresses are read in every common spelling.
@@ -180,7 +204,7 @@ pub async fn run(options: &ClientOptions, command: AssignmentCommand) -> anyhow:
         AssignmentCommand::Show { mac } => {
             let assignment = client.get(&path(&mac.to_string(), None)).await?.body;
             if !out::object(options.output, &assignment)? {
-                out::fields(&assignment)?;
+                out::fields(&assignment, &FIELDS)?;
             }
         }
         AssignmentCommand::Create { mac, node, profile, fields, protected, unarmed } => {
@@ -230,14 +254,20 @@ pub async fn run(options: &ClientOptions, command: AssignmentCommand) -> anyhow:
                 return Ok(ExitCode::SUCCESS);
             }
             let (path, etag) = (path(&mac, None), current.etag.as_deref());
-            let reply = client.call::<&str>(Method::PATCH, &path, &[], etag, Some(&patch)).await?;
+            let reply = client
+                .call::<&str>(Method::PATCH, &path, &[], etag, Some(&patch))
+                .await
+                .map_err(|error| hinted(error, &mac))?;
             done(options, "updated", &reply.body, None)?;
         }
         AssignmentCommand::Delete { mac } => {
             let mac = mac.to_string();
             let etag = client.get(&path(&mac, None)).await?.etag;
             let path = path(&mac, None);
-            client.call::<&str>(Method::DELETE, &path, &[], etag.as_deref(), None).await?;
+            client
+                .call::<&str>(Method::DELETE, &path, &[], etag.as_deref(), None)
+                .await
+                .map_err(|error| hinted(error, &mac))?;
             out::line(format!("{mac}: deleted; the machine is unknown again"))?;
         }
         AssignmentCommand::Arm { macs } => return each(options, &client, "arm", &macs).await,
@@ -288,8 +318,18 @@ async fn one(
         _ => None,
     };
     let (path, etag) = (path(mac, Some(action)), current.etag.as_deref());
-    let reply = client.call::<&str>(Method::POST, &path, &[], etag, None).await?;
+    let reply = client
+        .call::<&str>(Method::POST, &path, &[], etag, None)
+        .await
+        .map_err(|error| hinted(error, mac))?;
     Ok((if reply.body.is_object() { reply.body } else { current.body }, destructive))
+}
+
+/// The error with the step that lifts what stands in the way.
+fn hinted(error: ClientError, mac: &str) -> ClientError {
+    let ClientError::Refused(mut problem) = error else { return error };
+    problem.hint_about(mac);
+    ClientError::Refused(problem)
 }
 
 /// Whether the assignment's profile can erase a disk; `None` when that cannot be found out.
@@ -318,8 +358,15 @@ fn done(
 fn sentence(what: &str, assignment: &Value, destructive: Option<bool>) -> String {
     let text = |key: &str| out::cell(&assignment[key]);
     let profile = text("boot_profile");
-    let next = match assignment["state"].as_str() {
-        Some("armed") => {
+    let state = assignment["state"].as_str().unwrap_or("local");
+    let next = match (assignment["boot_policy"].as_str(), state) {
+        _ if assignment["quarantined"] == true => format!("boots from its disk; profile {profile}"),
+        (Some("local"), _) => format!("always boots from its disk; policy local, profile {profile}"),
+        (Some("always"), "local") => format!("boots {profile} on every request; policy always"),
+        (Some("always"), state) => {
+            format!("boots {profile} on every request; policy always, last boot {}", out::one_line(state))
+        }
+        (_, "armed") => {
             let risk = match destructive {
                 Some(true) => " (destructive: its disk can be erased)",
                 Some(false) => " (not destructive)",
@@ -332,8 +379,8 @@ fn sentence(what: &str, assignment: &Value, destructive: Option<bool>) -> String
             let armed = if what == "armed" { "" } else { "armed; " };
             format!("{armed}boots {profile}{risk} when it next asks{until}")
         }
-        Some("local") | None => format!("boots from its disk; profile {profile}"),
-        Some(state) => format!("{}; profile {profile}", out::one_line(state)),
+        (_, "local") => format!("boots from its disk; profile {profile}"),
+        (_, state) => format!("{}; profile {profile}", out::one_line(state)),
     };
     let mut line = format!("{}  {}  {what}: {next}", text("mac_address"), text("node_name"));
     for flag in ["protected", "quarantined"] {
@@ -374,6 +421,23 @@ mod tests {
             sentence("updated", &assignment, None),
             "52:54:00:12:34:56  cp-1  updated: boots from its disk; profile talos-cp; protected"
         );
+        assignment["boot_policy"] = "always".into();
+        assignment["protected"] = false.into();
+        assert_eq!(
+            sentence("created", &assignment, None),
+            "52:54:00:12:34:56  cp-1  created: boots talos-cp on every request; policy always"
+        );
+        assignment["boot_policy"] = "local".into();
+        assert_eq!(
+            sentence("created", &assignment, None),
+            "52:54:00:12:34:56  cp-1  created: always boots from its disk; policy local, profile talos-cp"
+        );
+        assignment["boot_policy"] = "always".into();
+        assignment["quarantined"] = true.into();
+        assert_eq!(
+            sentence("updated", &assignment, None),
+            "52:54:00:12:34:56  cp-1  updated: boots from its disk; profile talos-cp; quarantined"
+        );
     }
 
     #[tokio::test]
@@ -413,6 +477,17 @@ mod tests {
         assert_eq!(arm.line(), "POST /api/v1/boot/assignments/52:54:00:12:34:55/arm");
         assert!(arm.head.contains("if-match: \"1\"\r\n"));
         assert_eq!(fake.count(), 6);
+    }
+
+    #[tokio::test]
+    async fn a_protected_machine_is_refused_with_the_step_that_lifts_it() {
+        let fake = Fake::start(vec![
+            Answer::json(200, json!({})),
+            Answer::json(409, json!({"title": "Conflict", "detail": "n is protected: lift the protection first (`protected: false`)"})),
+        ]);
+        let error = go(&fake, &["delete", "5254.0012.3456"]).await.unwrap_err().to_string();
+        assert!(error.ends_with("moxxie assignment update 52:54:00:12:34:56 --unprotect"), "{error}");
+        assert!(!error.contains("protected: false"), "{error}");
     }
 
     #[tokio::test]

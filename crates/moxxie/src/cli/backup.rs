@@ -287,5 +287,12 @@ mod tests {
         let error = go(&fake, &["restore", path, "--yes"]).await.unwrap_err();
         assert!(format!("{error:#}").contains("--without-assets"), "{error:#}");
         assert_eq!(fake.count(), 0, "nothing is replaced when something is missing");
+        use std::io::IsTerminal as _;
+        if !std::io::stdin().is_terminal() {
+            let error = go(&fake, &["restore", path, "--without-assets"]).await.unwrap_err().to_string();
+            assert!(error.starts_with("nothing was changed; to go on: moxxie restore "), "{error}");
+            assert!(error.ends_with(" --yes --without-assets"), "{error}");
+            assert_eq!(fake.count(), 2, "it only looked");
+        }
     }
 }

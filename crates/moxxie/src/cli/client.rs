@@ -101,10 +101,41 @@ pub struct Problem {
     pub title: String,
     /// What happened here.
     pub detail: String,
-    /// Fields that are wrong: JSON pointer and message.
-    pub errors: Vec<(String, String)>,
+    /// Fields that are wrong.
+    pub errors: Vec<Field>,
     /// What to do next, as far as the client can tell.
-    pub hint: Option<&'static str>,
+    pub hint: Option<String>,
+}
+
+/// A field that is wrong.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Field {
+    /// Where the object stands that has it, when that is not the request itself.
+    pub place: Option<String>,
+    /// JSON pointer to it.
+    pub pointer: String,
+    /// What is wrong with it.
+    pub message: String,
+}
+
+impl fmt::Display for Field {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(place) = &self.place {
+            write!(f, "{place}: ")?;
+        }
+        let name = self.pointer.trim_start_matches('/').replace('/', ".");
+        if name.is_empty() {
+            return f.write_str(&self.message);
+        }
+        // Messages about a template begin with the field's name, some after the machine's.
+        let again = format!("{name}: ");
+        match self.message.split_once(&again) {
+            Some((before, rest)) if before.is_empty() || before.ends_with(": ") => {
+                write!(f, "{name}: {before}{rest}")
+            }
+            _ => write!(f, "{name}: {}", self.message),
+        }
+    }
 }
 
 impl Problem {
@@ -119,7 +150,11 @@ impl Problem {
                     .as_array()
                     .into_iter()
                     .flatten()
-                    .map(|error| (text(&error["pointer"]), text(&error["message"])))
+                    .map(|error| Field {
+                        place: None,
+                        pointer: text(&error["pointer"]),
+                        message: text(&error["message"]),
+                    })
                     .collect();
             }
             _ => {
@@ -131,7 +166,7 @@ impl Problem {
         if problem.title.is_empty() {
             problem.title = status.canonical_reason().unwrap_or("refused").to_owned();
         }
-        problem.hint = match status {
+        let hint = match status {
             StatusCode::UNAUTHORIZED if had_token => Some(
                 "the token is unknown, revoked or expired. Tokens come from `moxxie token create`; the first one is in <data-dir>/admin-token on the server. Give it with --token or MOXXIE_TOKEN",
             ),
@@ -144,23 +179,46 @@ impl Problem {
             StatusCode::TOO_MANY_REQUESTS => Some("the server limits this client: try later"),
             _ => None,
         };
+        problem.hint = hint.map(str::to_owned);
         problem
+    }
+
+    /// What to do when a machine's own flags or policy stand in the way, in this program's words.
+    /// A server that names the command already has said it.
+    pub fn hint_about(&mut self, mac: &str) {
+        const STEPS: [(&str, &str); 3] = [
+            ("is protected", "--unprotect"),
+            ("is quarantined", "--quarantined=false"),
+            ("boot_policy is `local`", "--policy once"),
+        ];
+        if self.status != 409 || self.detail.contains("moxxie assignment update") {
+            return;
+        }
+        let step = STEPS.iter().find(|(about, _)| self.detail.contains(about));
+        if let Some((_, flag)) = step {
+            // The same step in the API's words.
+            self.detail = self.detail.replace(" (`protected: false`)", "");
+            self.hint = Some(format!("next step: moxxie assignment update {mac} {flag}"));
+        }
     }
 }
 
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} ({})", self.title, self.status)?;
-        if !self.detail.is_empty() && self.detail != self.title {
-            write!(f, ": {}", self.detail)?;
-        }
-        for (pointer, message) in &self.errors {
-            match pointer.as_str() {
-                "" => write!(f, "\n  {message}")?,
-                pointer => write!(f, "\n  {pointer}: {message}")?,
+        match self.errors.as_slice() {
+            // The detail of a single field repeats the field.
+            [only] if self.detail.is_empty() || self.detail.ends_with(&only.message) => {
+                write!(f, ": {only}")?;
+            }
+            fields => {
+                if !self.detail.is_empty() && self.detail != self.title {
+                    write!(f, ": {}", self.detail)?;
+                }
+                fields.iter().try_for_each(|field| write!(f, "\n  {field}"))?;
             }
         }
-        if let Some(hint) = self.hint {
+        if let Some(hint) = &self.hint {
             write!(f, "\n  {hint}")?;
         }
         Ok(())
@@ -461,8 +519,8 @@ mod tests {
             Problem::read(StatusCode::UNPROCESSABLE_ENTITY, body.to_string().as_bytes(), true);
         assert_eq!(
             problem.to_string(),
-            "Invalid profile (422): 2 fields are wrong\n  /name: has 1 to 63 of a-z\n  \
-             /config_template: line 3, column 5: undefined value"
+            "Invalid profile (422): 2 fields are wrong\n  name: has 1 to 63 of a-z\n  \
+             config_template: line 3, column 5: undefined value"
         );
         let plain = Problem::read(StatusCode::BAD_GATEWAY, b"<html>bad gateway</html>\n", true);
         assert_eq!(plain.to_string(), "Bad Gateway (502): <html>bad gateway</html>");
@@ -470,6 +528,47 @@ mod tests {
         assert_eq!(empty.to_string(), "Not Found (404)");
         let login = Problem::read(StatusCode::UNAUTHORIZED, b"", false).to_string();
         assert!(login.contains("moxxie token create") && login.contains("admin-token"), "{login}");
+    }
+
+    #[test]
+    fn each_thing_is_said_once() {
+        let said = |pointer: &str, message: &str| {
+            let body = json!({"title": "Unprocessable Entity", "detail": format!("{pointer}: {message}"),
+                "errors": [{"pointer": pointer, "message": message}]});
+            Problem::read(StatusCode::UNPROCESSABLE_ENTITY, body.to_string().as_bytes(), true).to_string()
+        };
+        assert_eq!(
+            said("/boot_params", "boot_params: line 1, column 6: x is not defined"),
+            "Unprocessable Entity (422): boot_params: line 1, column 6: x is not defined"
+        );
+        assert_eq!(
+            said("/config_template", "for node-1: config_template: line 2, column 1: x is not defined"),
+            "Unprocessable Entity (422): config_template: for node-1: line 2, column 1: x is not defined"
+        );
+        assert_eq!(said("/params/a/b", "is a mask"), "Unprocessable Entity (422): params.a.b: is a mask");
+        assert_eq!(said("", "must be a JSON object"), "Unprocessable Entity (422): must be a JSON object");
+    }
+
+    #[test]
+    fn protection_names_the_next_step_once() {
+        let refused = |status, detail: &str| {
+            let mut problem =
+                Problem { status, title: "Conflict".into(), detail: detail.into(), ..Problem::default() };
+            problem.hint_about("52:54:00:12:34:56");
+            problem.to_string()
+        };
+        assert_eq!(
+            refused(409, "node-1 is protected: lift the protection first (`protected: false`)"),
+            "Conflict (409): node-1 is protected: lift the protection first\n  \
+             next step: moxxie assignment update 52:54:00:12:34:56 --unprotect"
+        );
+        assert!(
+            refused(409, "n: this machine is quarantined: look at its events").ends_with("--quarantined=false")
+        );
+        let named = "it is protected: `moxxie assignment update 52:54:00:12:34:56 --unprotect` lifts it";
+        assert_eq!(refused(409, named), format!("Conflict (409): {named}"));
+        assert_eq!(refused(409, "taken"), "Conflict (409): taken");
+        assert_eq!(refused(422, "is protected"), "Conflict (422): is protected");
     }
 
     #[tokio::test]

@@ -59,6 +59,9 @@ pub async fn run(options: &ClientOptions, args: EventsArgs) -> anyhow::Result<Ex
     let limit = Some(args.limit).filter(|limit| *limit > 0);
     let items = client.list(&EVENTS, &query, limit).await?;
     if !out::object(options.output, &serde_json::json!({ "items": items }))? {
+        if items.is_empty() {
+            out::note(if query.is_empty() { "no events yet" } else { "no events match" });
+        }
         // The API lists the newest first; people read a boot from top to bottom.
         items.iter().rev().try_for_each(|event| out::line(sentence(event)))?;
     }

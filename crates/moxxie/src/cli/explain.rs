@@ -63,29 +63,21 @@ pub async fn run(options: &ClientOptions, args: ExplainArgs) -> anyhow::Result<E
     Ok(ExitCode::SUCCESS)
 }
 
-/// The explanation for people: the decision in one line, then what led to it. What the server
-/// does not say is left out.
+/// The explanation for people: the decision in one line, then what follows from it, and last what
+/// led to it. What the server does not say is left out.
 fn view(reply: &Value) -> String {
     let mut lines = vec![headline(reply)];
     let decision = &reply["decision"];
-    for (label, key) in [("rule", "rule"), ("reason", "reason"), ("next step", "next_step")] {
-        match &decision[key] {
-            Value::Null => {}
-            value => lines.push(format!("  {label}: {}", out::cell(value))),
+    let items = |key: &str| reply[key].as_array().map(Vec::as_slice).unwrap_or_default();
+    let said = [("reason", &decision["reason"]), ("next step", &decision["next_step"])];
+    let warnings = items("warnings").iter().map(|warning| ("warning", warning));
+    for (label, value) in said.into_iter().chain(warnings) {
+        if !value.is_null() && value != "" {
+            lines.push(format!("  {label}: {}", out::cell(value)));
         }
     }
-    let items = |key: &str| reply[key].as_array().cloned().unwrap_or_default();
-    for warning in items("warnings") {
-        lines.push(format!("  warning: {}", out::cell(&warning)));
-    }
-    section(&mut lines, "Machine", reply["machine"].as_object().into_iter().flatten().filter(|(_, value)| !value.is_null()).map(|(key, value)| format!("{key}: {}", out::cell(value))));
-    section(&mut lines, "Rules that lost", items("rules_lost").iter().map(|lost| {
-        format!("{}: {}", out::cell(&lost["rule"]), out::cell(&lost["why"]))
-    }));
+    section(&mut lines, "Machine", machine(&reply["machine"]));
     section(&mut lines, "Kernel arguments", items("kernel_args").iter().map(argument));
-    if let Some(script) = reply["script"].as_str() {
-        section(&mut lines, "Script", script.lines().map(str::to_owned));
-    }
     for (name, text) in reply["config"].as_object().into_iter().flatten() {
         let title = match name.as_str() {
             "" => "Config, secrets masked".to_owned(),
@@ -95,7 +87,32 @@ fn view(reply: &Value) -> String {
         section(&mut lines, &title, text.lines().map(str::to_owned));
     }
     section(&mut lines, "Assets", items("assets").iter().map(asset));
+    let lost = items("rules_lost").iter().map(|lost| {
+        format!("{}: {}", out::cell(&lost["rule"]), out::cell(&lost["why"]))
+    });
+    let title = match decision["rule"].as_str() {
+        Some(won) => format!("Rules that lost to {}", out::one_line(won)),
+        None => "Rules that lost".to_owned(),
+    };
+    section(&mut lines, &title, lost);
+    let script = reply["script"].as_str().unwrap_or_default();
+    section(&mut lines, "Script", script.lines().map(str::to_owned));
     lines.join("\n")
+}
+
+/// What is known of the machine, first where it asks from.
+fn machine(machine: &Value) -> Vec<String> {
+    let mut lines = Vec::new();
+    if let Some(ip) = machine["ip"].as_str() {
+        let assumed = if machine["ip_assumed"] == true { " (assumed)" } else { "" };
+        lines.push(format!("asks from: {}{assumed}", out::one_line(ip)));
+    }
+    for (key, value) in machine.as_object().into_iter().flatten() {
+        if !matches!(key.as_str(), "ip" | "ip_assumed") && !value.is_null() {
+            lines.push(format!("{key}: {}", out::cell(value)));
+        }
+    }
+    lines
 }
 
 fn headline(reply: &Value) -> String {
@@ -167,7 +184,8 @@ mod tests {
     #[test]
     fn the_decision_comes_first() {
         let reply = json!({
-            "machine": {"mac": "52:54:00:12:34:56", "node_name": "cp-1", "uuid": null},
+            "machine": {"mac": "52:54:00:12:34:56", "node_name": "cp-1", "uuid": null,
+                        "ip": "10.0.0.1", "ip_assumed": true},
             "decision": {"outcome": "boot", "rule": "armed", "reason": "its window is open",
                          "next_step": "power it on", "profile": "talos-cp"},
             "rules_lost": [{"rule": "protected", "why": "not protected"}],
@@ -181,26 +199,19 @@ mod tests {
         assert_eq!(
             view(&reply),
             "52:54:00:12:34:56 (cp-1) boots profile talos-cp
-  rule: armed
   reason: its window is open
   next step: power it on
   warning: no initrd
 
 Machine:
+  asks from: 10.0.0.1 (assumed)
   mac: 52:54:00:12:34:56
   node_name: cp-1
-
-Rules that lost:
-  protected: not protected
 
 Kernel arguments:
   console=ttyS0
   quiet
   ro
-
-Script:
-  #!ipxe
-  kernel x
 
 Config, secrets masked:
   a: 1
@@ -209,12 +220,20 @@ Config, secrets masked:
 Assets:
   vmlinuz: there, 2.0 KiB, sha256 abc
   http://x/y: not checked
-  gone: MISSING"
+  gone: MISSING
+
+Rules that lost to armed:
+  protected: not protected
+
+Script:
+  #!ipxe
+  kernel x"
         );
         assert_eq!(view(&json!({})), "- no decision in the answer");
         assert_eq!(
-            view(&json!({"machine": {"mac": "m"}, "decision": {"outcome": "local"}, "script": null})),
-            "m boots from its disk\n\nMachine:\n  mac: m"
+            view(&json!({"machine": {"mac": "m", "ip": "10.0.0.1", "ip_assumed": false},
+                         "decision": {"outcome": "local", "next_step": ""}, "script": null})),
+            "m boots from its disk\n\nMachine:\n  asks from: 10.0.0.1\n  mac: m"
         );
     }
 }

@@ -118,27 +118,45 @@ pub fn table(items: &[Value], columns: &[Column]) -> String {
     drawn
 }
 
-/// Writes an object as `key: value` lines for people; long texts follow as indented blocks.
-pub fn fields(value: &Value) -> io::Result<()> {
-    let Some(map) = value.as_object() else {
-        return line(cell(value));
-    };
-    let width = map.keys().map(String::len).max().unwrap_or(0);
-    for (key, value) in map {
-        match value {
-            Value::String(text) if text.contains('\n') => {
-                line(format!("{key}:"))?;
-                block(text)?;
-            }
-            other => line(format!("{key:<width$}  {}", cell(other)).trim_end())?,
-        }
-    }
-    Ok(())
+/// Writes an object as `key  value` lines for people; see [`described`].
+pub fn fields(value: &Value, order: &[&str]) -> io::Result<()> {
+    text(&described(value, order))
 }
 
-/// Writes a text of several lines, indented by two spaces.
-pub fn block(text: &str) -> io::Result<()> {
-    text.lines().try_for_each(|part| line(format!("  {part}").trim_end()))
+/// An object as `key  value` lines: the keys in `order` first, what is empty left out. What has
+/// several parts follows its key as an indented block.
+pub fn described(value: &Value, order: &[&str]) -> String {
+    let Some(map) = value.as_object() else {
+        return cell(value);
+    };
+    let rank = |key: &str| order.iter().position(|first| *first == key).unwrap_or(order.len());
+    let mut shown: Vec<(&String, &Value)> = map.iter().filter(|(_, value)| cell(value) != "-").collect();
+    shown.sort_by_key(|(key, _)| rank(key));
+    let is_block = |value: &Value| match value {
+        Value::String(text) => text.contains('\n'),
+        // Sentences do not share a line.
+        Value::Array(items) => items.iter().any(|i| i.is_object() || i.as_str().is_some_and(|t| t.contains(' '))),
+        Value::Object(_) => true,
+        _ => false,
+    };
+    let width = shown.iter().filter(|(_, v)| !is_block(v)).map(|(key, _)| key.len()).max().unwrap_or(0);
+    let mut lines = Vec::new();
+    for (key, value) in shown {
+        if !is_block(value) {
+            lines.push(format!("{key:<width$}  {}", cell(value)));
+            continue;
+        }
+        lines.push(format!("{key}:"));
+        let body = match value {
+            Value::String(text) => text.clone(),
+            Value::Array(items) if items.iter().all(Value::is_string) => {
+                items.iter().map(|item| format!("- {}\n", cell(item))).collect()
+            }
+            other => yaml::write(other),
+        };
+        lines.extend(body.lines().map(|line| format!("  {line}").trim_end().to_owned()));
+    }
+    lines.join("\n")
 }
 
 /// A value in one line of a table.
@@ -151,6 +169,7 @@ pub fn cell(value: &Value) -> String {
         Value::String(text) if text.is_empty() => "-".into(),
         Value::String(text) => one_line(text),
         Value::Array(items) if items.is_empty() => "-".into(),
+        Value::Object(map) if map.is_empty() => "-".into(),
         Value::Array(items) if items.iter().all(|item| !item.is_object() && !item.is_array()) => {
             items.iter().map(cell).collect::<Vec<_>>().join(", ")
         }
@@ -211,6 +230,31 @@ mod tests {
             "NAME      MENU  TAGS  SIZE\ntalos-cp  no    a, b  3\nx         yes   -     -\n"
         );
         assert_eq!(table(&[], &columns), "NAME  MENU  TAGS  SIZE\n");
+    }
+
+    #[test]
+    fn objects_read_from_top_to_bottom() {
+        let object = json!({"a_null": null, "config_template": "a: 1\n\nb: {{ x }}\n", "name": "x", "extra": [],
+            "params": {"disk": "/dev/sda", "net": {"port": "1"}}, "empty": {}, "text": "", "menu": false,
+            "macs": ["a", "b"], "reasons": ["one thing", "another's thing"]});
+        assert_eq!(
+            described(&object, &["name", "menu", "absent", "macs", "params", "reasons"]),
+            "name  x
+menu  no
+macs  a, b
+params:
+  disk: /dev/sda
+  net:
+    port: \"1\"
+reasons:
+  - one thing
+  - another's thing
+config_template:
+  a: 1
+
+  b: {{ x }}"
+        );
+        assert_eq!(described(&json!({}), &[]), "");
     }
 
     #[test]

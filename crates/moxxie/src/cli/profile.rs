@@ -23,6 +23,27 @@ const COLUMNS: &[Column] = &[
     ("DESCRIPTION", "description"),
 ];
 
+/// The order in which people read a profile.
+const FIELDS: [&str; 17] = [
+    "name",
+    "profile_type",
+    "description",
+    "kernel_path",
+    "initrd_path",
+    "extra_initrds",
+    "boot_params",
+    "menu",
+    "local_boot",
+    "destructive",
+    "destructive_reasons",
+    "id",
+    "revision",
+    "created_at",
+    "updated_at",
+    "params",
+    "config_template",
+];
+
 /// Fields of a profile that only the server sets.
 const READ_ONLY: [&str; 6] =
     ["id", "kind", "destructive_reasons", "revision", "created_at", "updated_at"];
@@ -192,20 +213,20 @@ pub async fn run(options: &ClientOptions, command: ProfileCommand) -> anyhow::Re
             }
             let body = Value::Object(body);
             let reply = client.call::<&str>(Method::POST, &PROFILES, &[], None, Some(&body)).await?;
-            done(options, "created", &reply.body)?;
+            done(options, "created", None, &reply.body)?;
         }
         ProfileCommand::Update { name, fields } => {
             let current = client.get(&path(name.as_str())).await?;
             let fields = fields.read(&current.body)?;
             let patch = input::patch_fields(&current.body, fields);
             if patch.as_object().is_some_and(Map::is_empty) {
-                done(options, "unchanged", &current.body)?;
+                done(options, "unchanged", Some(&current.body), &current.body)?;
                 return Ok(ExitCode::SUCCESS);
             }
             let etag = current.etag.as_deref();
             let path = path(name.as_str());
             let reply = client.call::<&str>(Method::PATCH, &path, &[], etag, Some(&patch)).await?;
-            done(options, "updated", &reply.body)?;
+            done(options, "updated", Some(&current.body), &reply.body)?;
         }
         ProfileCommand::Delete { name } => {
             let path = path(name.as_str());
@@ -225,20 +246,45 @@ pub(crate) fn path(name: &str) -> [&str; 5] {
 
 fn show(options: &ClientOptions, profile: &Value) -> anyhow::Result<()> {
     if !out::object(options.output, profile)? {
-        out::fields(profile)?;
+        out::fields(profile, &FIELDS)?;
     }
     Ok(())
 }
 
-fn done(options: &ClientOptions, what: &str, profile: &Value) -> anyhow::Result<()> {
-    if !out::object(options.output, profile)? {
-        let destructive = match profile["destructive"].as_bool() {
-            Some(true) => "; destructive: it can erase a disk, so each arm boots it once at most",
-            _ => "",
-        };
-        out::line(format!("profile {}: {what}{destructive}", out::cell(&profile["name"])))?;
+fn done(options: &ClientOptions, what: &str, before: Option<&Value>, after: &Value) -> anyhow::Result<()> {
+    if !out::object(options.output, after)? {
+        out::text(&sentence(what, before, after))?;
     }
     Ok(())
+}
+
+/// What became of a profile, and what that means for the machines' disks: in one line, then one
+/// for each reason that is new.
+fn sentence(what: &str, before: Option<&Value>, after: &Value) -> String {
+    let is = |profile: &Value| profile["destructive"] == true;
+    let was = before.is_some_and(is);
+    let meaning = match (before, is(after)) {
+        (_, true) if was => "; destructive: it can erase a disk, so each arm boots it once at most",
+        (Some(_), true) => {
+            "; it counts as destructive now: it can erase a disk, so each arm boots it once at most, \
+             and machines that are armed for it boot from their disks until they are armed again"
+        }
+        (None, true) => "; destructive: it can erase a disk, so each arm boots it once at most",
+        (_, false) if was => {
+            "; it no longer counts as destructive: a machine may boot it again within its window"
+        }
+        (_, false) => "",
+    };
+    let mut text = format!("profile {}: {what}{meaning}", out::cell(&after["name"]));
+    let known = before.map_or(&Value::Null, |before| &before["destructive_reasons"]);
+    let mut said: Vec<&Value> = known.as_array().into_iter().flatten().collect();
+    for reason in after["destructive_reasons"].as_array().into_iter().flatten() {
+        if !said.contains(&reason) {
+            text.push_str(&format!("\n  reason: {}", out::cell(reason)));
+            said.push(reason);
+        }
+    }
+    text
 }
 
 #[cfg(test)]
@@ -276,6 +322,34 @@ mod tests {
         // A path without @ is a slip, not a template.
         let path = template.to_str().unwrap();
         assert!(go(&fake, &["create", "x", "--config-template", path]).await.is_err());
+    }
+
+    #[test]
+    fn says_what_destructive_means() {
+        let profile = |destructive: bool, reasons: &[&str]| {
+            json!({"name": "x", "destructive": destructive, "destructive_reasons": reasons})
+        };
+        let (safe, wipes) = (profile(false, &[]), profile(true, &["a tool writes to disks"; 2]));
+        assert_eq!(sentence("created", None, &safe), "profile x: created");
+        assert_eq!(
+            sentence("created", None, &wipes),
+            "profile x: created; destructive: it can erase a disk, so each arm boots it once at most\n  \
+             reason: a tool writes to disks"
+        );
+        assert_eq!(
+            sentence("updated", Some(&safe), &wipes),
+            "profile x: updated; it counts as destructive now: it can erase a disk, so each arm boots it \
+             once at most, and machines that are armed for it boot from their disks until they are armed again\n  \
+             reason: a tool writes to disks"
+        );
+        assert_eq!(
+            sentence("updated", Some(&wipes), &profile(false, &["a tool writes to disks"])),
+            "profile x: updated; it no longer counts as destructive: a machine may boot it again within its window"
+        );
+        assert_eq!(
+            sentence("updated", Some(&wipes), &wipes),
+            "profile x: updated; destructive: it can erase a disk, so each arm boots it once at most"
+        );
     }
 
     #[tokio::test]

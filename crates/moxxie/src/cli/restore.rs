@@ -59,10 +59,17 @@ pub async fn run(options: &ClientOptions, args: RestoreArgs) -> anyhow::Result<E
     ];
     for (key, now) in there {
         let then = backup[key].as_array().map_or(0, Vec::len);
-        out::note(format!("{now} {key} at {} are replaced by {then} of the backup", client.server()));
+        let verb = if args.yes { "are" } else { "would be" };
+        out::note(format!("{now} {key} at {} {verb} replaced by {then} of the backup", client.server()));
     }
-    if !args.yes && !confirmed()? {
-        bail!("nothing was changed");
+    if !args.yes {
+        out::note("API tokens and the audit log too; every machine is disarmed");
+        if !io::stdin().is_terminal() {
+            bail!("nothing was changed; to go on: {}", again(&args));
+        }
+        if !confirmed()? {
+            bail!("nothing was changed");
+        }
     }
 
     let response = client
@@ -87,8 +94,14 @@ pub async fn run(options: &ClientOptions, args: RestoreArgs) -> anyhow::Result<E
         })?;
         uploaded += 1;
     }
+    let assignments = backup["assignments"].as_array().into_iter().flatten();
+    let always = assignments.filter(|a| a["spec"]["boot_policy"] == "always").count();
+    let but = match always {
+        0 => String::new(),
+        n => format!(" {n} with policy always boot their profile on every request all the same."),
+    };
     out::line(format!(
-        "restored; {uploaded} of {} assets uploaded. All machines are disarmed: they boot from their disks until `moxxie assignment arm`.",
+        "restored; {uploaded} of {} assets uploaded. All machines are disarmed: they boot from their disks until `moxxie assignment arm`.{but}",
         entries.len()
     ))?;
     Ok(ExitCode::SUCCESS)
@@ -102,10 +115,14 @@ fn lacks(reply: &Value, entry: &Entry) -> bool {
     })
 }
 
+/// The same command, not asking.
+fn again(args: &RestoreArgs) -> String {
+    let rest = if args.without_assets { " --without-assets" } else { "" };
+    format!("moxxie restore {} --yes{rest}", args.dir.display())
+}
+
+/// Whether the person at the terminal says so.
 fn confirmed() -> anyhow::Result<bool> {
-    if !io::stdin().is_terminal() {
-        bail!("restore replaces everything: say --yes, or run it on a terminal to be asked");
-    }
     out::note("Type yes to go on:");
     let mut answer = String::new();
     io::stdin().lock().read_line(&mut answer)?;

@@ -22,7 +22,7 @@ pub struct ServeArgs {
     /// The database: sqlite://PATH or postgres://… [default: sqlite://<data-dir>/moxxie.db].
     #[arg(long, env = "MOXXIE_DATABASE_URL", value_name = "URL", hide_env_values = true)]
     pub database_url: Option<String>,
-    /// Where assets are kept: file://DIR or s3://bucket/prefix [default: file://<data-dir>/assets].
+    /// Where assets are kept: file://DIR (s3:// is not in this version) [default: file://<data-dir>/assets].
     #[arg(long, env = "MOXXIE_ASSETS_URL", value_name = "URL")]
     pub assets_url: Option<String>,
     /// The address that boot scripts point to [default: the one each machine asked at].
