@@ -28,10 +28,7 @@ impl Role {
 impl FromStr for Role {
     type Err = ();
     fn from_str(text: &str) -> Result<Self, ()> {
-        [Role::Viewer, Role::Operator, Role::Admin]
-            .into_iter()
-            .find(|r| r.as_str() == text)
-            .ok_or(())
+        [Role::Viewer, Role::Operator, Role::Admin].into_iter().find(|r| r.as_str() == text).ok_or(())
     }
 }
 

@@ -156,9 +156,8 @@ impl serde::Serialize for Serial {
 impl<'de> serde::Deserialize<'de> for Serial {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
-        Serial::known(&text).ok_or_else(|| {
-            serde::de::Error::custom("not a serial number that tells machines apart")
-        })
+        Serial::known(&text)
+            .ok_or_else(|| serde::de::Error::custom("not a serial number that tells machines apart"))
     }
 }
 

@@ -79,9 +79,7 @@ fn check_profile(text: &str) -> Result<(), NameError> {
     if is_label(text) {
         Ok(())
     } else {
-        Err(NameError(
-            "a profile's name has 1 to 63 of a-z, 0-9 and '-', and begins with a letter or digit",
-        ))
+        Err(NameError("a profile's name has 1 to 63 of a-z, 0-9 and '-', and begins with a letter or digit"))
     }
 }
 
@@ -90,9 +88,7 @@ fn check_node(text: &str) -> Result<(), NameError> {
     if text.len() <= 253 && labels() {
         Ok(())
     } else {
-        Err(NameError(
-            "a node's name is a DNS name in lower case, such as cp-1 or cp-1.rack2.example",
-        ))
+        Err(NameError("a node's name is a DNS name in lower case, such as cp-1 or cp-1.rack2.example"))
     }
 }
 
@@ -136,8 +132,21 @@ mod tests {
             assert!(good.parse::<ProfileName>().is_ok(), "{good}");
         }
         for bad in [
-            "", "-a", "A", "a b", "a/b", "../x", "x||shell", "a ; reboot", "\u{1b}[2J", "a\u{202e}",
-            "\u{1f680}", "e\u{301}", &"x".repeat(64), "a\n", "a\0",
+            "",
+            "-a",
+            "A",
+            "a b",
+            "a/b",
+            "../x",
+            "x||shell",
+            "a ; reboot",
+            "\u{1b}[2J",
+            "a\u{202e}",
+            "\u{1f680}",
+            "e\u{301}",
+            &"x".repeat(64),
+            "a\n",
+            "a\0",
         ] {
             assert!(bad.parse::<ProfileName>().is_err(), "{bad:?}");
         }
@@ -159,8 +168,24 @@ mod tests {
             assert!(good.parse::<FileName>().is_ok(), "{good}");
         }
         for bad in [
-            "", ".", "..", "../x", "a/b", "a\\b", ".hidden", "x.", "x ", "a b", "CON", "con.img", "LPT1",
-            "a\0b", "%2e", &"x".repeat(300), "-x", "a${b}",
+            "",
+            ".",
+            "..",
+            "../x",
+            "a/b",
+            "a\\b",
+            ".hidden",
+            "x.",
+            "x ",
+            "a b",
+            "CON",
+            "con.img",
+            "LPT1",
+            "a\0b",
+            "%2e",
+            &"x".repeat(300),
+            "-x",
+            "a${b}",
         ] {
             assert!(bad.parse::<FileName>().is_err(), "{bad:?}");
         }

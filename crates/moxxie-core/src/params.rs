@@ -89,9 +89,7 @@ fn check_depth(value: &Value, depth: usize, pointer: &str) -> Result<(), ParamsE
     };
     match value {
         Value::Object(map) => map.iter().try_for_each(|(key, value)| visit(key, value)),
-        Value::Array(list) => {
-            list.iter().enumerate().try_for_each(|(i, value)| visit(&i.to_string(), value))
-        }
+        Value::Array(list) => list.iter().enumerate().try_for_each(|(i, value)| visit(&i.to_string(), value)),
         _ => Ok(()),
     }
 }

@@ -97,9 +97,7 @@ fn unmask_value(new: &Value, old: Option<&Value>, pointer: &str) -> Result<Value
             Some(old) => Ok(old.clone()),
             None => Err(pointer.to_owned()),
         },
-        Value::Object(map) => {
-            unmask_object(map, old.and_then(Value::as_object), pointer).map(Value::Object)
-        }
+        Value::Object(map) => unmask_object(map, old.and_then(Value::as_object), pointer).map(Value::Object),
         Value::Array(list) => unmask_list(list, old.and_then(Value::as_array), pointer),
         other => Ok(other.clone()),
     }

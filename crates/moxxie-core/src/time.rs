@@ -77,9 +77,8 @@ impl serde::Serialize for Timestamp {
 impl<'de> serde::Deserialize<'de> for Timestamp {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
-        Timestamp::parse(&text).ok_or_else(|| {
-            serde::de::Error::custom("not an RFC 3339 time, such as 2026-01-31T12:00:00Z")
-        })
+        Timestamp::parse(&text)
+            .ok_or_else(|| serde::de::Error::custom("not an RFC 3339 time, such as 2026-01-31T12:00:00Z"))
     }
 }
 

@@ -88,33 +88,18 @@ impl PresentedToken {
         }
         let bytes = <[u8; 32]>::try_from(URL_SAFE_NO_PAD.decode(text).ok()?).ok()?;
         let (session, tag) = bytes.split_at(16);
-        Some(PresentedToken {
-            session: SessionId(session.try_into().ok()?),
-            tag: tag.try_into().ok()?,
-        })
+        Some(PresentedToken { session: SessionId(session.try_into().ok()?), tag: tag.try_into().ok()? })
     }
 
     /// Whether this site made it for exactly this assignment, generation and purpose. Takes the
     /// same time whichever byte is wrong.
-    pub fn is_genuine(
-        &self,
-        key: &SiteKey,
-        assignment: &str,
-        generation: i64,
-        purpose: Purpose,
-    ) -> bool {
+    pub fn is_genuine(&self, key: &SiteKey, assignment: &str, generation: i64, purpose: Purpose) -> bool {
         let good = tag(key, self.session, assignment, generation, purpose);
         bool::from(good.ct_eq(&self.tag))
     }
 }
 
-fn tag(
-    key: &SiteKey,
-    session: SessionId,
-    assignment: &str,
-    generation: i64,
-    purpose: Purpose,
-) -> [u8; 16] {
+fn tag(key: &SiteKey, session: SessionId, assignment: &str, generation: i64, purpose: Purpose) -> [u8; 16] {
     // HMAC takes keys of any length, so this never fails; an error would mean a tag that no
     // token can match.
     let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(&key.0) else { return [0; 16] };
@@ -175,8 +160,9 @@ mod tests {
                 }
                 changed[i] = c;
                 let changed: String = changed.into_iter().collect();
-                let genuine = PresentedToken::parse(&changed)
-                    .is_some_and(|t| t.session == SessionId([1; 16]) && t.is_genuine(&key, "a1", 1, Purpose::Config));
+                let genuine = PresentedToken::parse(&changed).is_some_and(|t| {
+                    t.session == SessionId([1; 16]) && t.is_genuine(&key, "a1", 1, Purpose::Config)
+                });
                 assert!(!genuine, "{changed}");
             }
         }

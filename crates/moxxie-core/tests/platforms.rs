@@ -26,10 +26,7 @@ fn context(spec: &ProfileSpec, arch: &str) -> RenderContext {
             ip: "10.0.0.21".into(),
         },
         params: spec.params.clone(),
-        profile: ProfileValues {
-            name: spec.name.to_string(),
-            profile_type: spec.profile_type.clone(),
-        },
+        profile: ProfileValues { name: spec.name.to_string(), profile_type: spec.profile_type.clone() },
         moxxie: ServiceValues {
             base_url: base.into(),
             asset_url: format!("{base}/boot/assets/{}", spec.name),
@@ -80,16 +77,13 @@ fn every_sample_is_complete_and_renders_as_before() {
             .config_template
             .as_ref()
             .map(|source| render::render(source, &values, CONFIG_TEMPLATE).unwrap());
-        let reasons =
-            destructive_reasons(platform.name(), &spec.boot_params, config.as_deref());
+        let reasons = destructive_reasons(platform.name(), &spec.boot_params, config.as_deref());
         assert_eq!(spec.destructive, !reasons.is_empty(), "{}: {reasons:?}", platform.name());
         assert!(!(platform.re_serve_safe() && spec.destructive));
 
         let mut text = args(&spec, &values).unwrap().join("\n") + "\n";
-        text += &format!(
-            "# destructive: {:?}\n",
-            reasons.iter().map(|reason| reason.code).collect::<Vec<_>>()
-        );
+        text +=
+            &format!("# destructive: {:?}\n", reasons.iter().map(|reason| reason.code).collect::<Vec<_>>());
         for file in platform.config_files() {
             text += &format!("# config {:?} as {}\n", file.path, file.content_type);
         }
@@ -119,7 +113,8 @@ fn platforms_ask_for_what_they_need() {
 #[test]
 fn talos_arguments_follow_the_version_line() {
     let mut table = String::new();
-    for version in ["1.6.0", "v1.7.6", "1.8", "1.9", "1.10", "1.11", "1.12", "v1.13.9", "1.14.0-rc.1", "2.0"] {
+    for version in ["1.6.0", "v1.7.6", "1.8", "1.9", "1.10", "1.11", "1.12", "v1.13.9", "1.14.0-rc.1", "2.0"]
+    {
         for arch in ["amd64", "arm64"] {
             let mut spec = find("talos").unwrap().sample();
             spec.boot_params.clear();

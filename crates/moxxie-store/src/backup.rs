@@ -89,4 +89,3 @@ async fn numbers(tx: &mut Tx) -> Result<HashMap<String, (i64, i64)>> {
     let rows = tx.rows(sql, args![]).await?;
     rows.iter().map(|row| Ok((row.text("id")?, (row.int("generation")?, row.int("revision")?)))).collect()
 }
-

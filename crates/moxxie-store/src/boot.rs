@@ -215,7 +215,8 @@ struct Owners {
 /// Of all of them, each once and in order, so that two transactions lock the same rows in the same
 /// order.
 fn ids(owners: &[Owners]) -> Vec<String> {
-    let mut ids: Vec<String> = owners.iter().flat_map(|o| o.by_mac.iter().chain(&o.by_uuid)).cloned().collect();
+    let mut ids: Vec<String> =
+        owners.iter().flat_map(|o| o.by_mac.iter().chain(&o.by_uuid)).cloned().collect();
     ids.sort();
     ids.dedup();
     ids
@@ -305,7 +306,8 @@ impl Views {
             }
         }
         condition += ")";
-        let shelves: Vec<Arc<Shelf>> = shelves(tx, &condition, args).await?.into_iter().map(Arc::new).collect();
+        let shelves: Vec<Arc<Shelf>> =
+            shelves(tx, &condition, args).await?.into_iter().map(Arc::new).collect();
         let mut known = HashMap::new();
         for assignment in found {
             let shelf = shelves

@@ -112,8 +112,11 @@ pub struct BootJob<'a> {
     /// The profile it asks for by name.
     pub asked: Option<&'a ProfileName>,
     /// Decides on what is known, under the lock; what it starts is committed.
-    pub step: Box<dyn FnMut(&BootView) -> Option<Start> + Send + 'a>,
+    pub step: BootStep<'a>,
 }
+
+/// The step of a [`BootJob`].
+pub type BootStep<'a> = Box<dyn FnMut(&BootView) -> Option<Start> + Send + 'a>;
 
 /// A config that is ready to be sent.
 #[derive(Debug, Clone)]

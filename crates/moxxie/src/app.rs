@@ -108,7 +108,13 @@ impl App {
     }
 
     /// An event about a machine, named as far as it is known.
-    pub fn event(&self, kind: EventKind, mac: Option<MacAddr>, peer: Option<IpAddr>, message: &str) -> BootEvent {
+    pub fn event(
+        &self,
+        kind: EventKind,
+        mac: Option<MacAddr>,
+        peer: Option<IpAddr>,
+        message: &str,
+    ) -> BootEvent {
         let snapshot = self.snapshots.current();
         let known = mac.and_then(|mac| snapshot.as_ref().and_then(|s| s.known(mac)));
         BootEvent {

@@ -3,9 +3,8 @@
 
 use futures_util::FutureExt;
 use moxxie_core::boot::claims::BootClaims;
-use moxxie_core::boot::decide::BootView;
 use moxxie_core::name::ProfileName;
-use moxxie_store::{BootJob, Result, Start, Store, StoreError};
+use moxxie_store::{BootJob, BootStep, Result, Store, StoreError};
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use tokio::sync::{mpsc, oneshot};
@@ -17,7 +16,7 @@ const QUEUE: usize = 8192;
 const TOGETHER: usize = 64;
 
 /// Decides under the lock. Called again, from the beginning, when its list had to be given up.
-pub type Step = Box<dyn FnMut(&BootView) -> Option<Start> + Send>;
+pub type Step = BootStep<'static>;
 
 struct Job {
     claims: BootClaims,

@@ -106,8 +106,7 @@ pub fn platform(spec: &ProfileSpec) -> Result<&'static dyn Platform, ComposeErro
 pub fn kernel_args(spec: &ProfileSpec, context: &RenderContext) -> Result<Vec<Word>, ComposeError> {
     let rendered = render::render(&spec.boot_params, context, render::BOOT_PARAMS)?;
     let own = render::split_args(&rendered).map_err(|e| ComposeError::Args(e.to_string()))?;
-    platform::kernel_args(platform(spec)?, spec, own, context)
-        .map_err(|e| ComposeError::Args(e.to_string()))
+    platform::kernel_args(platform(spec)?, spec, own, context).map_err(|e| ComposeError::Args(e.to_string()))
 }
 
 /// What the machine is told to load.
@@ -144,7 +143,8 @@ fn image(shelf: &Shelf, links: &Links, source: &Source) -> Result<Image, Compose
         }
         Source::Url(url) => {
             let path = url.split(['?', '#']).next().unwrap_or(url);
-            let name = path.rsplit('/').next().filter(|n| !n.is_empty() && !n.contains('%')).unwrap_or("image");
+            let name =
+                path.rsplit('/').next().filter(|n| !n.is_empty() && !n.contains('%')).unwrap_or("image");
             Ok(Image { name: word(name)?, url: word(url.as_str())? })
         }
     }

@@ -139,8 +139,12 @@ impl Folder {
         // Only answers that change nothing are folded; steps of an install all stand.
         let repeats = matches!(
             event.kind,
-            EventKind::Local | EventKind::MenuUnknown | EventKind::ReinstallSuppressed
-                | EventKind::IdentityConflict | EventKind::ConfigRefused | EventKind::BootError
+            EventKind::Local
+                | EventKind::MenuUnknown
+                | EventKind::ReinstallSuppressed
+                | EventKind::IdentityConflict
+                | EventKind::ConfigRefused
+                | EventKind::BootError
         );
         if !repeats {
             out.push(event);

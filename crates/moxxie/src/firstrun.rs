@@ -42,10 +42,9 @@ pub fn site_key(dir: &Path, from_env: Option<&str>) -> Result<SiteKey> {
         return SiteKey::from_hex(text).context("MOXXIE_SECRET_KEY must be 64 hexadecimal digits");
     }
     let path = dir.join("secret-key");
-    let text = read_or_create(&path, || {
-        crate::clock::random::<32>().iter().map(|b| format!("{b:02x}")).collect()
-    })?
-    .0;
+    let text =
+        read_or_create(&path, || crate::clock::random::<32>().iter().map(|b| format!("{b:02x}")).collect())?
+            .0;
     // A key that cannot be read must never be replaced by a new one in silence: stored secrets
     // and tokens that are out would be lost.
     SiteKey::from_hex(&text).with_context(|| {
@@ -60,9 +59,7 @@ pub fn admin_token(dir: &Path, from_env: Option<String>) -> Result<(String, bool
         Some(token) if token.trim().len() >= 16 => Ok((token.trim().to_owned(), false)),
         Some(_) => bail!("MOXXIE_ADMIN_TOKEN must have at least 16 characters"),
         None => {
-            let (text, new) = read_or_create(&dir.join("admin-token"), || {
-                api_token(crate::clock::random())
-            })?;
+            let (text, new) = read_or_create(&dir.join("admin-token"), || api_token(crate::clock::random()))?;
             let token = text.trim().to_owned();
             if token.len() < 16 {
                 bail!("{} is damaged; delete it to have a new one made", dir.join("admin-token").display());
@@ -93,8 +90,7 @@ fn read_or_create(path: &Path, make: impl FnOnce() -> String) -> Result<(String,
             let temp = path.with_extension("new");
             let write = || -> std::io::Result<()> {
                 let _ = fs::remove_file(&temp);
-                let mut file =
-                    OpenOptions::new().write(true).create_new(true).mode(0o600).open(&temp)?;
+                let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&temp)?;
                 writeln!(file, "{}", text.trim_end())?;
                 file.sync_all()?;
                 fs::rename(&temp, path)

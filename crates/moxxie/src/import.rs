@@ -66,7 +66,10 @@ async fn store(app: &App, response: reqwest::Response, expected: Option<Digest>)
         let chunk = chunk.map_err(|_| ApiError::bad_gateway("the download broke off; nothing was stored"))?;
         size += chunk.len() as u64;
         if size > max {
-            return Err(ApiError::too_large(format!("larger than {} MiB (limits.asset_mib)", max / 1024 / 1024)));
+            return Err(ApiError::too_large(format!(
+                "larger than {} MiB (limits.asset_mib)",
+                max / 1024 / 1024
+            )));
         }
         writer.write(&chunk).await.map_err(asset_error)?;
     }
@@ -88,7 +91,10 @@ async fn get(app: &App, url: &Url) -> ApiResult<reqwest::Response> {
     if let Some(bad) = found.iter().find(|a| !may_reach(a.ip(), &app.config.import_allow)) {
         return Err(ApiError::field(
             "/url",
-            format!("{host} is at {}, which is not a public address: list its network under import.allow", bad.ip()),
+            format!(
+                "{host} is at {}, which is not a public address: list its network under import.allow",
+                bad.ip()
+            ),
         ));
     }
     let client = reqwest::Client::builder()
@@ -161,9 +167,19 @@ mod tests {
     #[test]
     fn inner_addresses_are_refused_in_every_spelling() {
         for text in [
-            "http://169.254.169.254/", "http://[::ffff:169.254.169.254]/", "http://0x7f.1/", "http://2130706433/",
-            "http://[::1]/", "http://10.0.0.1/", "http://192.168.1.1/", "http://100.64.0.1/", "http://0.0.0.0/",
-            "http://[fe80::1]/", "http://[fc00::1]/", "http://[2002:7f00:1::]/", "http://[::127.0.0.1]/",
+            "http://169.254.169.254/",
+            "http://[::ffff:169.254.169.254]/",
+            "http://0x7f.1/",
+            "http://2130706433/",
+            "http://[::1]/",
+            "http://10.0.0.1/",
+            "http://192.168.1.1/",
+            "http://100.64.0.1/",
+            "http://0.0.0.0/",
+            "http://[fe80::1]/",
+            "http://[fc00::1]/",
+            "http://[2002:7f00:1::]/",
+            "http://[::127.0.0.1]/",
             "http://224.0.0.1/",
         ] {
             let url = check_url(text).unwrap();
@@ -182,8 +198,20 @@ mod tests {
     #[test]
     fn only_plain_web_urls() {
         for text in [
-            "file:///etc/passwd", "gopher://x/", "ftp://x/", "data:,x", "unix:/x", "http+unix://x/", "jar:http://x!/",
-            "http://u:p@x/", "http://x:0/", "http:\\\\x", "http://x/\ty", "", "x", "http://",
+            "file:///etc/passwd",
+            "gopher://x/",
+            "ftp://x/",
+            "data:,x",
+            "unix:/x",
+            "http+unix://x/",
+            "jar:http://x!/",
+            "http://u:p@x/",
+            "http://x:0/",
+            "http:\\\\x",
+            "http://x/\ty",
+            "",
+            "x",
+            "http://",
         ] {
             assert!(check_url(text).is_err(), "{text}");
         }

@@ -21,8 +21,6 @@ struct Base;
 pub fn base() -> utoipa::openapi::OpenApi {
     let mut base = Base::openapi();
     let bearer = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).build();
-    base.components
-        .get_or_insert_default()
-        .add_security_scheme("token", SecurityScheme::Http(bearer));
+    base.components.get_or_insert_default().add_security_scheme("token", SecurityScheme::Http(bearer));
     base
 }

@@ -25,12 +25,7 @@ const HEAD_BYTES: usize = 64 * 1024;
 const HEADERS: usize = 64;
 
 /// Serves until `stop` says so, then lets running requests finish within the drain time.
-pub async fn serve(
-    listener: TcpListener,
-    router: Router,
-    app: Arc<App>,
-    mut stop: watch::Receiver<bool>,
-) {
+pub async fn serve(listener: TcpListener, router: Router, app: Arc<App>, mut stop: watch::Receiver<bool>) {
     let slots = Arc::new(Semaphore::new(CONNECTIONS));
     let tracker = tokio_util::task::TaskTracker::new();
     loop {

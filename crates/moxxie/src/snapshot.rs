@@ -248,7 +248,9 @@ impl Snapshots {
             None => Snapshot::default().with(loaded),
         };
         tracing::debug!(
-            version = next.version.version, machines = next.len(), elapsed_ms = started.elapsed().as_millis() as u64,
+            version = next.version.version,
+            machines = next.len(),
+            elapsed_ms = started.elapsed().as_millis() as u64,
             "snapshot renewed"
         );
         self.current.store(Some(Arc::new(next)));

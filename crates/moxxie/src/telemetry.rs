@@ -52,7 +52,11 @@ pub fn metrics() -> PrometheusHandle {
 fn describe() {
     use metrics::{Unit, describe_counter, describe_gauge, describe_histogram};
     describe_counter!("moxxie_http_requests_total", "Requests by route, method and status");
-    describe_histogram!("moxxie_http_request_seconds", Unit::Seconds, "Time to the first byte of the answer, by route");
+    describe_histogram!(
+        "moxxie_http_request_seconds",
+        Unit::Seconds,
+        "Time to the first byte of the answer, by route"
+    );
     describe_counter!("moxxie_boot_events_total", "Boot events by kind");
     describe_counter!("moxxie_boot_events_dropped_total", "Boot events that were not written");
     describe_counter!("moxxie_database_failures_total", "Looks at the database that failed");

@@ -106,9 +106,7 @@ impl BootClaims {
             },
             "mac1" | "mac2" | "mac3" | "mac4" | "mac5" | "mac6" | "mac7" => match value.parse() {
                 Ok(mac) => self.other_macs.push(mac),
-                Err(
-                    MacError::Zero | MacError::Broadcast | MacError::Multicast(_) | MacError::Length(_),
-                ) => {}
+                Err(MacError::Zero | MacError::Broadcast | MacError::Multicast(_) | MacError::Length(_)) => {}
                 Err(error) => return Err(ClaimsError::Mac { label: name.to_owned(), error }),
             },
             "uuid" => match value.parse() {
@@ -153,8 +151,8 @@ impl BootClaims {
 
 /// A short word such as `amd64`; anything else is dropped.
 fn token(value: &str) -> Option<String> {
-    let fine = value.len() <= 32
-        && value.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-'));
+    let fine =
+        value.len() <= 32 && value.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-'));
     fine.then(|| value.to_owned())
 }
 

@@ -3,11 +3,11 @@
 //! The rules stand in a table and are asked from top to bottom; the first that has an answer
 //! wins. A rule that has none says why, so that `explain` can show the whole walk.
 
+use crate::asset::Asset;
 use crate::assignment::{Assignment, BootPolicy};
 use crate::boot::claims::BootClaims;
 use crate::boot::event::EventKind;
 use crate::boot::state::{BootRecord, BootState};
-use crate::asset::Asset;
 use crate::name::ProfileName;
 use crate::profile::{LocalBoot, Profile};
 use crate::site::{self, Site};
@@ -190,12 +190,8 @@ impl Case<'_> {
     }
 
     fn start(&self, known: &Arc<Known>, reason: String) -> Verdict {
-        let after = self.record(known).started(
-            self.claims.uuid,
-            self.claims.serial.clone(),
-            self.site,
-            self.now,
-        );
+        let after =
+            self.record(known).started(self.claims.uuid, self.claims.serial.clone(), self.site, self.now);
         Ok(Answer {
             outcome: Outcome::Boot { known: known.clone(), after },
             event: EventKind::Boot,
@@ -336,7 +332,10 @@ fn quarantined(case: &Case) -> Verdict {
         known,
         EventKind::Local,
         "it is quarantined".into(),
-        format!("look at its events, then: moxxie assignment update {} --quarantined=false", known.assignment.spec.mac_address),
+        format!(
+            "look at its events, then: moxxie assignment update {} --quarantined=false",
+            known.assignment.spec.mac_address
+        ),
     )
 }
 
@@ -351,7 +350,11 @@ fn other_profile(case: &Case) -> Verdict {
     }
     match &case.view.asked {
         // What the menu offers to strangers is safe for this machine too; its window stays as it is.
-        Some(shelf) if shelf.profile.spec.menu && !shelf.profile.spec.destructive && shelf.profile.spec.config_template.is_none() => {
+        Some(shelf)
+            if shelf.profile.spec.menu
+                && !shelf.profile.spec.destructive
+                && shelf.profile.spec.config_template.is_none() =>
+        {
             Ok(Answer {
                 outcome: Outcome::BootUnassigned(shelf.clone()),
                 event: EventKind::Boot,
@@ -383,7 +386,15 @@ fn protected(case: &Case) -> Verdict {
         return Err("it is not protected with an open window".into());
     }
     // Protecting closes the window; this rule holds should a record say otherwise.
-    local(known, EventKind::Local, "it is protected".into(), format!("to install it: moxxie assignment update {} --unprotect, then arm it", known.assignment.spec.mac_address))
+    local(
+        known,
+        EventKind::Local,
+        "it is protected".into(),
+        format!(
+            "to install it: moxxie assignment update {} --unprotect, then arm it",
+            known.assignment.spec.mac_address
+        ),
+    )
 }
 
 fn outside_provisioning(case: &Case) -> Verdict {
@@ -414,7 +425,10 @@ fn policy_always(case: &Case) -> Verdict {
             known,
             EventKind::ReinstallSuppressed,
             format!("boot_policy always is not honored: profile {} can erase a disk", profile.name),
-            format!("moxxie assignment update {} --policy once, then arm it", known.assignment.spec.mac_address),
+            format!(
+                "moxxie assignment update {} --policy once, then arm it",
+                known.assignment.spec.mac_address
+            ),
         );
     }
     // Every request opens its own window.

@@ -93,11 +93,8 @@ pub struct BootEvent {
 
 /// A text from a machine as one printable line of at most `limit` characters.
 pub fn one_line(text: &str, limit: usize) -> String {
-    let mut line: String = text
-        .chars()
-        .map(|c| if c.is_control() || is_bidi(c) { ' ' } else { c })
-        .take(limit)
-        .collect();
+    let mut line: String =
+        text.chars().map(|c| if c.is_control() || is_bidi(c) { ' ' } else { c }).take(limit).collect();
     line.truncate(line.trim_end().len());
     line
 }

@@ -96,13 +96,19 @@ pub struct BootRecord {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum ArmRefused {
     /// The machine is protected.
-    #[error("this machine is protected: lift the protection first (moxxie assignment update MAC --unprotect)")]
+    #[error(
+        "this machine is protected: lift the protection first (moxxie assignment update MAC --unprotect)"
+    )]
     Protected,
     /// The machine is quarantined.
-    #[error("this machine is quarantined: look at its events, then lift it (moxxie assignment update MAC --quarantined=false)")]
+    #[error(
+        "this machine is quarantined: look at its events, then lift it (moxxie assignment update MAC --quarantined=false)"
+    )]
     Quarantined,
     /// Its policy is always the local disk.
-    #[error("its boot_policy is `local`: let it boot its profile with moxxie assignment update MAC --policy once")]
+    #[error(
+        "its boot_policy is `local`: let it boot its profile with moxxie assignment update MAC --policy once"
+    )]
     PolicyLocal,
     /// Its policy boots it on every request.
     #[error("its boot_policy is `always`: it boots its profile on every request, without arming")]
@@ -124,12 +130,7 @@ pub struct ArmGuards {
 
 impl BootRecord {
     /// Opens a window. A window that is open already starts again, and its tokens die.
-    pub fn arm(
-        &self,
-        guards: ArmGuards,
-        site: &Site,
-        now: Timestamp,
-    ) -> Result<BootRecord, ArmRefused> {
+    pub fn arm(&self, guards: ArmGuards, site: &Site, now: Timestamp) -> Result<BootRecord, ArmRefused> {
         use crate::assignment::BootPolicy;
         match guards {
             ArmGuards { protected: true, .. } => return Err(ArmRefused::Protected),

@@ -52,8 +52,16 @@ const RULES: &[Rule] = &[
     Rule {
         code: "kickstart.partitioning",
         find: &[
-            Word("clearpart"), Word("zerombr"), Word("autopart"), Word("part"), Word("partition"),
-            Word("reqpart"), Word("logvol"), Word("volgroup"), Word("ignoredisk"), Word("ostreecontainer"),
+            Word("clearpart"),
+            Word("zerombr"),
+            Word("autopart"),
+            Word("part"),
+            Word("partition"),
+            Word("reqpart"),
+            Word("logvol"),
+            Word("volgroup"),
+            Word("ignoredisk"),
+            Word("ostreecontainer"),
         ],
         text: "the installer repartitions disks",
     },
@@ -64,41 +72,82 @@ const RULES: &[Rule] = &[
     },
     Rule {
         code: "autoinstall.storage",
-        find: &[Section("storage"), Key("disk_setup"), Key("curtin"), Both("layout", "lvm"), Both("layout", "direct")],
+        find: &[
+            Section("storage"),
+            Key("disk_setup"),
+            Key("curtin"),
+            Both("layout", "lvm"),
+            Both("layout", "direct"),
+        ],
         text: "the installer partitions disks",
     },
-    Rule {
-        code: "preseed.partman",
-        find: &[Part("partman")],
-        text: "Debian's installer partitions disks",
-    },
+    Rule { code: "preseed.partman", find: &[Part("partman")], text: "Debian's installer partitions disks" },
     Rule {
         code: "coreos.install",
-        find: &[Part("coreos.inst.install_dev"), Part("coreos.inst="), Part("coreos-installer"), Part("flatcar-install")],
+        find: &[
+            Part("coreos.inst.install_dev"),
+            Part("coreos.inst="),
+            Part("coreos-installer"),
+            Part("flatcar-install"),
+        ],
         text: "the installer writes an image over a disk",
     },
     Rule {
         code: "ignition.wipe",
-        find: &[On("wipetable"), On("wipe_table"), On("wipefilesystem"), On("wipe_filesystem"), On("wipepartitionentry"), On("wipe_partition_entry")],
+        find: &[
+            On("wipetable"),
+            On("wipe_table"),
+            On("wipefilesystem"),
+            On("wipe_filesystem"),
+            On("wipepartitionentry"),
+            On("wipe_partition_entry"),
+        ],
         text: "Ignition wipes a partition table or a file system",
     },
     Rule {
         code: "disk.wipe",
         find: &[
-            Part("wipe_disks"), Part("wipefs"), Part("sgdisk"), Part("sfdisk"), Part("blkdiscard"),
-            Part("nwipe"), Part("autonuke"), Part("dban"), Word("shred"), Both("nvme", "format"),
-            Both("nvme", "sanitize"), Both("hdparm", "security-erase"), Both("zpool", "labelclear"),
-            Part("zap-all"), Part("zero-superblock"),
+            Part("wipe_disks"),
+            Part("wipefs"),
+            Part("sgdisk"),
+            Part("sfdisk"),
+            Part("blkdiscard"),
+            Part("nwipe"),
+            Part("autonuke"),
+            Part("dban"),
+            Word("shred"),
+            Both("nvme", "format"),
+            Both("nvme", "sanitize"),
+            Both("hdparm", "security-erase"),
+            Both("zpool", "labelclear"),
+            Part("zap-all"),
+            Part("zero-superblock"),
         ],
         text: "a tool erases disks",
     },
     Rule {
         code: "disk.write",
         find: &[
-            Both("of=", "/dev/"), Both("of=", "{{"), Part("of=$"), Part("mkfs"), Part("mkswap"), Word("parted"),
-            Word("fdisk"), Word("gdisk"), Word("pvcreate"), Word("vgremove"), Word("lvremove"), Part("luksformat"),
-            Both("zpool", "create"), Both("mdadm", "--create"), Word("disko"), Both("> /dev/", "sd"),
-            Both("> /dev/", "nvme"), Both(">/dev/", "sd"), Both(">/dev/", "nvme"), Word("diskpart"),
+            Both("of=", "/dev/"),
+            Both("of=", "{{"),
+            Part("of=$"),
+            Part("mkfs"),
+            Part("mkswap"),
+            Word("parted"),
+            Word("fdisk"),
+            Word("gdisk"),
+            Word("pvcreate"),
+            Word("vgremove"),
+            Word("lvremove"),
+            Part("luksformat"),
+            Both("zpool", "create"),
+            Both("mdadm", "--create"),
+            Word("disko"),
+            Both("> /dev/", "sd"),
+            Both("> /dev/", "nvme"),
+            Both(">/dev/", "sd"),
+            Both(">/dev/", "nvme"),
+            Word("diskpart"),
         ],
         text: "a tool writes to disks",
     },
@@ -107,14 +156,15 @@ const RULES: &[Rule] = &[
         find: &[Part("<partitioning"), Key("autoyast"), Key("autoyast2"), Part("<drive>")],
         text: "AutoYaST partitions disks",
     },
-    Rule {
-        code: "agama",
-        find: &[Part("inst.auto=")],
-        text: "Agama partitions disks",
-    },
+    Rule { code: "agama", find: &[Part("inst.auto=")], text: "Agama partitions disks" },
     Rule {
         code: "proxmox.install",
-        find: &[Part("disk-setup"), Part("disk_setup"), Part("disk-list"), Part("proxmox-start-auto-installer")],
+        find: &[
+            Part("disk-setup"),
+            Part("disk_setup"),
+            Part("disk-list"),
+            Part("proxmox-start-auto-installer"),
+        ],
         text: "the Proxmox installer takes whole disks",
     },
     Rule {
@@ -134,12 +184,23 @@ const RULES: &[Rule] = &[
     },
     Rule {
         code: "image.restore",
-        find: &[Part("restoredisk"), Part("restoreparts"), Part("ocs-sr"), Part("ocs_live_run"), Part("partclone.restore")],
+        find: &[
+            Part("restoredisk"),
+            Part("restoreparts"),
+            Part("ocs-sr"),
+            Part("ocs_live_run"),
+            Part("partclone.restore"),
+        ],
         text: "an image is written over a disk",
     },
     Rule {
         code: "installer.automatic",
-        find: &[On("harvester.install.automatic"), Part("install-mode"), Part("kairos.ram.create_partitions"), Part("elemental install")],
+        find: &[
+            On("harvester.install.automatic"),
+            Part("install-mode"),
+            Part("kairos.ram.create_partitions"),
+            Part("elemental install"),
+        ],
         text: "the installer takes a disk without asking",
     },
 ];
@@ -147,11 +208,7 @@ const RULES: &[Rule] = &[
 /// Every reason to take a profile for destructive; empty for a safe one. A rule gives at most one
 /// reason for each field, at its first line. Templates that can be rendered should be passed both
 /// as source and rendered.
-pub fn destructive_reasons(
-    profile_type: &str,
-    boot_params: &str,
-    config: Option<&str>,
-) -> Vec<Reason> {
+pub fn destructive_reasons(profile_type: &str, boot_params: &str, config: Option<&str>) -> Vec<Reason> {
     let mut reasons = Vec::new();
     if profile_type == "custom" || super::find(profile_type).is_none() {
         reasons.push(Reason {
@@ -202,8 +259,9 @@ impl Find {
             Word(word) => occurrences(line, word).next().is_some(),
             Both(one, other) => line.contains(one) && line.contains(other),
             Key(key) => occurrences(line, key).any(|rest| value(rest).is_some()),
-            Section(key) => occurrences(line, key)
-                .any(|rest| value(rest).is_some_and(|v| v.is_empty() || v.starts_with(['{', '[', '#', '&', '*']))),
+            Section(key) => occurrences(line, key).any(|rest| {
+                value(rest).is_some_and(|v| v.is_empty() || v.starts_with(['{', '[', '#', '&', '*']))
+            }),
             On(key) => occurrences(line, key).any(|rest| value(rest).is_some_and(is_on)),
         }
     }

@@ -38,9 +38,8 @@ impl Platform for Talos {
             None => NEWEST,
         };
         let arm = matches!(context.values.machine.arch.as_str(), "arm64" | "aarch64");
-        let wipes = context.user.iter().any(|arg| {
-            crate::render::arg_key(arg.as_str()) == "talos.experimental.wipe"
-        });
+        let wipes =
+            context.user.iter().any(|arg| crate::render::arg_key(arg.as_str()) == "talos.experimental.wipe");
 
         let mut args = vec!["talos.platform=metal".to_owned()];
         let mut add = |from: Line, until: Line, arg: &str| {
@@ -117,8 +116,7 @@ impl Platform for Talos {
     }
 }
 
-const VERSION: &str =
-    "not a Talos version: write it as a text such as \"v1.13.9\" or \"1.13\" (as a number, 1.10 would be 1.1)";
+const VERSION: &str = "not a Talos version: write it as a text such as \"v1.13.9\" or \"1.13\" (as a number, 1.10 would be 1.1)";
 
 const PLACEHOLDER: &str = "iPXE replaces ${…} before Talos sees it: write {{ moxxie.config_url }}, \
 or %24%7Buuid%7D for Talos' own placeholder";

@@ -113,15 +113,16 @@ mod tests {
     #[test]
     fn an_error_names_the_argument_but_not_its_value() {
         let shown = |text: &str| {
-            ArgsError::Word { position: 2, key: safe_key(text), reason: reason(text).to_owned() }
-                .to_string()
+            ArgsError::Word { position: 2, key: safe_key(text), reason: reason(text).to_owned() }.to_string()
         };
         assert_eq!(
             shown("talos.config=http://x/?t=hunter2${uuid}"),
             "kernel argument 2 (talos.config) cannot stand in a boot script: \
              iPXE would expand '${'; write %24%7B where a URL needs it"
         );
-        for text in ["a=hunter2${b}", "||", ";", "#hunter2", "a=hunter2\\", "a=hunter2\u{e4}", "a=\u{1b}hunter2"] {
+        for text in
+            ["a=hunter2${b}", "||", ";", "#hunter2", "a=hunter2\\", "a=hunter2\u{e4}", "a=\u{1b}hunter2"]
+        {
             let error = split_args(&format!("ok {text}")).unwrap_err();
             assert!(matches!(error, ArgsError::Word { position: 2, .. }));
             assert!(!error.to_string().contains("hunter2"), "{error}");

@@ -70,9 +70,7 @@ impl RenderContext {
         let (root, rest) = path.split_first()?;
         let fields = match *root {
             "params" => return Some(has_param(&self.params, rest)),
-            "machine" => {
-                &["mac", "mac_hyphen", "uuid", "serial", "arch", "platform", "node_name", "ip"][..]
-            }
+            "machine" => &["mac", "mac_hyphen", "uuid", "serial", "arch", "platform", "node_name", "ip"][..],
             "profile" => &["name", "profile_type"][..],
             "moxxie" => &["base_url", "asset_url", "config_url", "report_url"][..],
             _ => return None,

@@ -60,11 +60,7 @@ impl TemplateError {
         message: impl Into<String>,
     ) -> TemplateError {
         let (line, column) = scan::position(source, offset);
-        TemplateError {
-            line: Some(line),
-            column: Some(column),
-            ..TemplateError::plain(field, message)
-        }
+        TemplateError { line: Some(line), column: Some(column), ..TemplateError::plain(field, message) }
     }
 
     /// Translates an error of the engine.
@@ -103,10 +99,9 @@ impl TemplateError {
             ErrorKind::OutOfFuel => {
                 "the template does too much work (a loop or a text that is far too long)".to_owned()
             }
-            ErrorKind::WriteFailure => format!(
-                "the rendered text is larger than {} KiB",
-                super::MAX_OUTPUT / 1024
-            ),
+            ErrorKind::WriteFailure => {
+                format!("the rendered text is larger than {} KiB", super::MAX_OUTPUT / 1024)
+            }
             ErrorKind::TooManyArguments => "too many arguments".to_owned(),
             ErrorKind::MissingArgument => "an argument is missing".to_owned(),
             ErrorKind::CannotUnpack => "cannot unpack a value into this many names".to_owned(),
@@ -131,8 +126,7 @@ fn undefined(names: &[Path<'_>], context: Option<&RenderContext>) -> Option<(Str
     if let Some(context) = context {
         for path in values() {
             // The shortest beginning that leads nowhere: of params.a.b, where a is missing, params.a.
-            let missing =
-                (1..=path.parts.len()).find(|n| context.has(&path.parts[..*n]) == Some(false));
+            let missing = (1..=path.parts.len()).find(|n| context.has(&path.parts[..*n]) == Some(false));
             if let Some(n) = missing {
                 return Some((path.parts[..n].join("."), path.offset));
             }
@@ -150,8 +144,7 @@ fn named(error: &Error, source: &str, message: &str, noun: &str) -> String {
         .and_then(|detail| detail.strip_suffix(" is unknown"))
         .map(|detail| detail.strip_prefix(noun).unwrap_or(detail).trim())
         .filter(|name| {
-            !name.is_empty()
-                && scan::template_paths(source).iter().any(|path| path.parts.contains(name))
+            !name.is_empty() && scan::template_paths(source).iter().any(|path| path.parts.contains(name))
         });
     match name {
         Some(name) => format!("{message} {name}"),

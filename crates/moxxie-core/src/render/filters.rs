@@ -12,13 +12,25 @@ const DEPTH: usize = 32;
 
 /// Filters that make containers out of containers (see `restrict`), print Rust's view of a value,
 /// or escape for HTML.
-const REMOVED: [&str; 9] =
-    ["batch", "slice", "zip", "chain", "groupby", "pprint", "escape", "e", "safe"];
+const REMOVED: [&str; 9] = ["batch", "slice", "zip", "chain", "groupby", "pprint", "escape", "e", "safe"];
 
 /// Filters that [`map`] may apply.
 const MAPPED: [&str; 15] = [
-    "upper", "lower", "trim", "string", "int", "float", "length", "title", "capitalize", "urlencode",
-    "yaml_quote", "shell_quote", "b64encode", "b64decode", "tojson",
+    "upper",
+    "lower",
+    "trim",
+    "string",
+    "int",
+    "float",
+    "length",
+    "title",
+    "capitalize",
+    "urlencode",
+    "yaml_quote",
+    "shell_quote",
+    "b64encode",
+    "b64decode",
+    "tojson",
 ];
 
 pub(super) fn add(env: &mut Environment<'_>) {
@@ -90,9 +102,7 @@ fn map(
     options: Kwargs,
 ) -> Result<Vec<Value>, Error> {
     let attribute: Option<&str> = options.get("attribute")?;
-    options
-        .assert_all_used()
-        .map_err(|_| refuse("map takes the name of a filter, or attribute='…'"))?;
+    options.assert_all_used().map_err(|_| refuse("map takes the name of a filter, or attribute='…'"))?;
     if let Some(name) = filter
         && !MAPPED.contains(&name)
     {

@@ -91,11 +91,7 @@ fn format_value(out: &mut Output<'_>, state: &mut State<'_, '_>, value: &Value) 
 }
 
 /// Renders a template for one machine.
-pub fn render(
-    source: &str,
-    context: &RenderContext,
-    what: &'static str,
-) -> Result<String, TemplateError> {
+pub fn render(source: &str, context: &RenderContext, what: &'static str) -> Result<String, TemplateError> {
     let params = Value::from(Serde(&context.params));
     run(source, context, params, what)
         .map(|(text, _)| text)
@@ -132,11 +128,7 @@ pub fn check(
 }
 
 /// Names that can never be defined, also in branches that no sample enters.
-fn check_names(
-    source: &str,
-    what: &'static str,
-    sample: &RenderContext,
-) -> Result<(), TemplateError> {
+fn check_names(source: &str, what: &'static str, sample: &RenderContext) -> Result<(), TemplateError> {
     let mut wrong = BTreeSet::new();
     // A name that one branch of a condition sets may be used after it; the engine's static
     // analysis takes it for undeclared.
@@ -144,9 +136,7 @@ fn check_names(
         .into_iter()
         .flat_map(|(start, end, _)| {
             let targets = scan::targets(source, start, end);
-            scan::paths(source, start, end)
-                .into_iter()
-                .filter(move |path| targets.contains(&path.offset))
+            scan::paths(source, start, end).into_iter().filter(move |path| targets.contains(&path.offset))
         })
         .map(|path| path.parts[0])
         .collect();
@@ -202,10 +192,7 @@ fn undeclared(source: &str, what: &'static str) -> Result<BTreeSet<String>, Temp
 
 fn check_source(source: &str, what: &'static str) -> Result<(), TemplateError> {
     if source.len() > MAX_SOURCE {
-        return Err(TemplateError::plain(
-            what,
-            format!("a template has at most {} KiB", MAX_SOURCE / 1024),
-        ));
+        return Err(TemplateError::plain(what, format!("a template has at most {} KiB", MAX_SOURCE / 1024)));
     }
     restrict::check(source, what)
 }
@@ -217,17 +204,10 @@ enum Failure {
 }
 
 impl Failure {
-    fn translate(
-        &self,
-        what: &'static str,
-        source: &str,
-        context: &RenderContext,
-    ) -> TemplateError {
+    fn translate(&self, what: &'static str, source: &str, context: &RenderContext) -> TemplateError {
         match self {
             Failure::Ours(error) => error.clone(),
-            Failure::Engine(error) => {
-                TemplateError::from_engine(what, source, Some(context), error)
-            }
+            Failure::Engine(error) => TemplateError::from_engine(what, source, Some(context), error),
         }
     }
 
@@ -259,8 +239,7 @@ impl Failure {
                 })
                 .any(|path| {
                     let root = path.parts[0];
-                    !path.operator
-                        && (root == "params" || !(ROOTS.contains(&root) || root == "range"))
+                    !path.operator && (root == "params" || !(ROOTS.contains(&root) || root == "range"))
                 })
     }
 }
@@ -279,14 +258,12 @@ fn run(
         ("profile", Value::from(Serde(&context.profile))),
         ("moxxie", Value::from(Serde(&context.moxxie))),
     ]);
-    let template =
-        engine().template_from_named_str(what, source).map_err(Failure::Engine)?;
+    let template = engine().template_from_named_str(what, source).map_err(Failure::Engine)?;
     let mut out = Limited(Vec::with_capacity(source.len()));
     let captured = template.render_captured_to(values, &mut out).map_err(Failure::Engine)?;
     let fuel = captured.state().fuel_levels().map_or(0, |(used, _)| used);
-    let text = String::from_utf8(out.0).map_err(|_| {
-        Failure::Ours(TemplateError::plain(what, "the rendered text is not UTF-8"))
-    })?;
+    let text = String::from_utf8(out.0)
+        .map_err(|_| Failure::Ours(TemplateError::plain(what, "the rendered text is not UTF-8")))?;
     Ok((text, fuel))
 }
 

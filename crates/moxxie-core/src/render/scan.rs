@@ -19,10 +19,39 @@ pub(super) struct Path<'s> {
 
 /// Names of the expression language itself.
 pub(super) const KEYWORDS: [&str; 33] = [
-    "and", "or", "not", "in", "is", "if", "else", "elif", "endif", "for", "endfor", "recursive",
-    "set", "endset", "with", "endwith", "filter", "endfilter", "raw", "endraw", "autoescape",
-    "endautoescape", "true", "false", "none", "True", "False", "None", "loop", "range", "dict",
-    "self", "do",
+    "and",
+    "or",
+    "not",
+    "in",
+    "is",
+    "if",
+    "else",
+    "elif",
+    "endif",
+    "for",
+    "endfor",
+    "recursive",
+    "set",
+    "endset",
+    "with",
+    "endwith",
+    "filter",
+    "endfilter",
+    "raw",
+    "endraw",
+    "autoescape",
+    "endautoescape",
+    "true",
+    "false",
+    "none",
+    "True",
+    "False",
+    "None",
+    "loop",
+    "range",
+    "dict",
+    "self",
+    "do",
 ];
 
 /// Every dotted name of an expression or tag. String literals are skipped.
@@ -89,8 +118,11 @@ fn next_part(bytes: &[u8], at: usize, end: usize) -> Option<Next> {
             let close = skip_string(bytes, at + 1, end);
             let name = bytes.get(at + 2..close.checked_sub(1)?)?;
             let plain = !name.is_empty() && name.iter().all(|b| is_ident(*b) || *b == b'-');
-            (plain && bytes.get(close) == Some(&b']'))
-                .then_some(Next::Subscript(at + 2, close - 1, close + 1))
+            (plain && bytes.get(close) == Some(&b']')).then_some(Next::Subscript(
+                at + 2,
+                close - 1,
+                close + 1,
+            ))
         }
         _ => None,
     }

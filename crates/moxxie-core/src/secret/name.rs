@@ -1,16 +1,30 @@
 //! Which names stand for secrets.
 
 /// Parts that make a name secret wherever they stand in one of its words.
-const PARTS: [&str; 7] =
-    ["secret", "token", "password", "passwd", "passphrase", "credential", "psk"];
+const PARTS: [&str; 7] = ["secret", "token", "password", "passwd", "passphrase", "credential", "psk"];
 
 /// Whole words that make a name secret.
-const WORDS: [&str; 10] = ["authorization", "private", "pass", "pwd", "pw", "pin", "auth", "bearer", "wep", "wpa"];
+const WORDS: [&str; 10] =
+    ["authorization", "private", "pass", "pwd", "pw", "pin", "auth", "bearer", "wep", "wpa"];
 
 /// Words before `key` that make it a public or an ordinary one.
 const PUBLIC: [&str; 16] = [
-    "public", "pub", "authorized", "ssh", "known", "primary", "foreign", "sort", "partition",
-    "keyboard", "group", "topology", "map", "config", "hot", "no",
+    "public",
+    "pub",
+    "authorized",
+    "ssh",
+    "known",
+    "primary",
+    "foreign",
+    "sort",
+    "partition",
+    "keyboard",
+    "group",
+    "topology",
+    "map",
+    "config",
+    "hot",
+    "no",
 ];
 
 /// Whether values of this name are to be masked. Reads `snake_case`, `kebab-case`, `camelCase`,
@@ -18,9 +32,8 @@ const PUBLIC: [&str; 16] = [
 pub fn is_secret_name(name: &str) -> bool {
     let last = name.rsplit(['/', '.']).next().unwrap_or(name);
     let words = words(last);
-    if words.iter().any(|word| {
-        PARTS.iter().any(|part| word.contains(part)) || WORDS.contains(&word.as_str())
-    }) {
+    if words.iter().any(|word| PARTS.iter().any(|part| word.contains(part)) || WORDS.contains(&word.as_str()))
+    {
         return true;
     }
     match words.as_slice() {
@@ -70,19 +83,66 @@ mod tests {
     #[test]
     fn names() {
         for secret in [
-            "secret", "token", "password", "root_password", "rootPassword", "passwd", "chpasswd",
-            "luks-passphrase", "private_key", "privateKey", "credential", "credentials", "key",
-            "api_key", "apiKey", "APIKEY", "API_KEY", "tls.key", "ca_key", "bootstraptoken", "clientSecret",
-            "aescbcEncryptionSecret", "passwd/root-password-crypted", "talos.config.oauth.client_secret",
-            "machine_token", "wifi_psk", "secret_keys", "passwordHash", "encryption_keys", "auth",
+            "secret",
+            "token",
+            "password",
+            "root_password",
+            "rootPassword",
+            "passwd",
+            "chpasswd",
+            "luks-passphrase",
+            "private_key",
+            "privateKey",
+            "credential",
+            "credentials",
+            "key",
+            "api_key",
+            "apiKey",
+            "APIKEY",
+            "API_KEY",
+            "tls.key",
+            "ca_key",
+            "bootstraptoken",
+            "clientSecret",
+            "aescbcEncryptionSecret",
+            "passwd/root-password-crypted",
+            "talos.config.oauth.client_secret",
+            "machine_token",
+            "wifi_psk",
+            "secret_keys",
+            "passwordHash",
+            "encryption_keys",
+            "auth",
         ] {
             assert!(is_secret_name(secret), "{secret}");
         }
         for plain in [
-            "keyboard", "keyboard-configuration/xkb-keymap", "xkb-keymap", "ssh_authorized_keys",
-            "sshAuthorizedKeys", "ssh_key", "public_key", "pubKey", "crt", "ca", "cert", "install_disk",
-            "node_name", "hostname", "version", "image", "keymap", "monkey", "passwd/make-user", "keys",
-            "topologyKey", "partition_key", "author", "pinned", "compass", "",
+            "keyboard",
+            "keyboard-configuration/xkb-keymap",
+            "xkb-keymap",
+            "ssh_authorized_keys",
+            "sshAuthorizedKeys",
+            "ssh_key",
+            "public_key",
+            "pubKey",
+            "crt",
+            "ca",
+            "cert",
+            "install_disk",
+            "node_name",
+            "hostname",
+            "version",
+            "image",
+            "keymap",
+            "monkey",
+            "passwd/make-user",
+            "keys",
+            "topologyKey",
+            "partition_key",
+            "author",
+            "pinned",
+            "compass",
+            "",
         ] {
             assert!(!is_secret_name(plain), "{plain}");
         }

@@ -53,9 +53,7 @@ fn mask_userinfo(line: &str) -> String {
     while let Some(at) = rest.find("://") {
         let (before, after) = rest.split_at(at + 3);
         out.push_str(before);
-        let end = after
-            .find(|c: char| c.is_whitespace() || "/?#\"'<>`".contains(c))
-            .unwrap_or(after.len());
+        let end = after.find(|c: char| c.is_whitespace() || "/?#\"'<>`".contains(c)).unwrap_or(after.len());
         // A password may hold what ends an authority; then the last `@` of the word is the one.
         let word = after.find(|c: char| c.is_whitespace() || "\"'<>".contains(c)).unwrap_or(after.len());
         let at_sign = after[..end].rfind('@').or_else(|| {
@@ -91,9 +89,7 @@ fn mask_query_token(line: &str) -> String {
         let Some((_, value)) = found else { break };
         out.push_str(&rest[..value]);
         let after = &rest[value..];
-        let end = after
-            .find(|c: char| c.is_whitespace() || "&\"'<>`)}]".contains(c))
-            .unwrap_or(after.len());
+        let end = after.find(|c: char| c.is_whitespace() || "&\"'<>`)}]".contains(c)).unwrap_or(after.len());
         // A template's own tag is no secret and says more than a mask.
         if end > 0 && !after.starts_with("{{") {
             out.push_str(MASK);
@@ -139,9 +135,11 @@ fn is_public_run(before: &str, run: &str) -> bool {
     {
         return true;
     }
-    if run.split('/').zip(run.split('/').skip(1)).any(|(dir, id)| {
-        hex(id) && image.contains(&format!("{dir}/").as_str())
-    }) && word.contains('.')
+    if run
+        .split('/')
+        .zip(run.split('/').skip(1))
+        .any(|(dir, id)| hex(id) && image.contains(&format!("{dir}/").as_str()))
+        && word.contains('.')
     {
         return true;
     }

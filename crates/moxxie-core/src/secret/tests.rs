@@ -56,7 +56,9 @@ fn shapes(secret: &str) -> Vec<String> {
         format!("chpasswd:\n  list:\n    - root:{s}"),
         format!("echo {s} | passwd --stdin root"),
         format!("-----BEGIN PRIVATE KEY-----\n{s}\n-----END PRIVATE KEY-----"),
-        format!("x: |\n  -----BEGIN RSA PRIVATE KEY-----\n  {s}\n  {s}\n  -----END RSA PRIVATE KEY-----\ny: 1"),
+        format!(
+            "x: |\n  -----BEGIN RSA PRIVATE KEY-----\n  {s}\n  {s}\n  -----END RSA PRIVATE KEY-----\ny: 1"
+        ),
         format!("x: \"-----BEGIN EC PRIVATE KEY-----\\n{s}\\n-----END EC PRIVATE KEY-----\\n\""),
         format!("-----BEGIN OPENSSH PRIVATE KEY-----\n{s}"),
         format!("hash: $6$rounds=5000${s}$abcdef"),

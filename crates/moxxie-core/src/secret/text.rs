@@ -60,7 +60,11 @@ fn mask_line(line: &str, state: &mut State) -> String {
         State::Element => {
             let Some(end) = line.find("</") else { return whole() };
             *state = State::Plain;
-            return format!("{}{}", if end > indent { whole() } else { line[..end].to_owned() }, &line[end..]);
+            return format!(
+                "{}{}",
+                if end > indent { whole() } else { line[..end].to_owned() },
+                &line[end..]
+            );
         }
         State::Brackets { depth } => {
             let left = balance(line, *depth);
@@ -133,7 +137,9 @@ fn mask_below(line: &str, indent: usize) -> String {
 /// A "key" below a secret key may itself be the secret (`user:password` in a list): only words of
 /// letters are shown.
 fn is_secret_word(key: &str) -> bool {
-    key.is_empty() || !key.bytes().all(|b| b.is_ascii_alphabetic() || b == b'_' || b == b'-') || key.len() > 24
+    key.is_empty()
+        || !key.bytes().all(|b| b.is_ascii_alphabetic() || b == b'_' || b == b'-')
+        || key.len() > 24
 }
 
 /// Where the mark stands that begins a private key.
@@ -169,8 +175,8 @@ fn mask_directive(line: &str) -> Option<String> {
         let shown: Vec<&str> = words
             .iter()
             .map(|word| match *word {
-                "rootpw" | "sshpw" | "vncpw" | "--iscrypted" | "--plaintext" | "--lock"
-                | "--allow-ssh" | "--sshkey" => *word,
+                "rootpw" | "sshpw" | "vncpw" | "--iscrypted" | "--plaintext" | "--lock" | "--allow-ssh"
+                | "--sshkey" => *word,
                 word if word.starts_with("--username=") => word,
                 _ => MASK,
             })
@@ -179,8 +185,18 @@ fn mask_directive(line: &str) -> Option<String> {
         return Some(format!("{indent}{}", shown.join(" ")));
     }
     // Commands that are given a password as an argument or by a pipe.
-    let by_pipe = ["chpasswd ", "|chpasswd", "| chpasswd", "--stdin", "htpasswd ", "mkpasswd ", "openssl passwd", "sshpass "];
-    let pipe = by_pipe.iter().any(|command| lower.contains(command)) || lower.trim_end().ends_with(" chpasswd");
+    let by_pipe = [
+        "chpasswd ",
+        "|chpasswd",
+        "| chpasswd",
+        "--stdin",
+        "htpasswd ",
+        "mkpasswd ",
+        "openssl passwd",
+        "sshpass ",
+    ];
+    let pipe =
+        by_pipe.iter().any(|command| lower.contains(command)) || lower.trim_end().ends_with(" chpasswd");
     if pipe {
         let indent = &line[..line.len() - line.trim_start().len()];
         return Some(format!("{indent}{MASK}"));
@@ -355,15 +371,17 @@ fn next_pair(line: &str, from: usize) -> Option<(usize, usize, usize, char)> {
         let value = at + 1;
         let doubled = bytes.get(value) == Some(&b'/') && bytes.get(value + 1) == Some(&b'/');
         at += 1;
-        if start == end || (sign == b':' && doubled) || !line.is_char_boundary(start) || !line.is_char_boundary(end) {
+        if start == end
+            || (sign == b':' && doubled)
+            || !line.is_char_boundary(start)
+            || !line.is_char_boundary(end)
+        {
             continue;
         }
         // `=>`, `==`, `:=` count as one sign; blanks belong to it.
         let mut value = value;
         let sign_goes_on = |b: u8| b == b'=' || (sign == b'=' && b == b'>');
-        while value < bytes.len()
-            && (matches!(bytes[value], b' ' | b'\t') || sign_goes_on(bytes[value]))
-        {
+        while value < bytes.len() && (matches!(bytes[value], b' ' | b'\t') || sign_goes_on(bytes[value])) {
             value += 1;
         }
         return Some((start, end, value, char::from(sign)));

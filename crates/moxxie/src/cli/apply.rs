@@ -168,9 +168,7 @@ fn view(reply: &Value) -> String {
     let dry_run = reply["dry_run"] == true;
     let verb = if dry_run { "would be " } else { "" };
     let note = if dry_run { " (dry run: nothing was changed)" } else { "" };
-    lines.push(format!(
-        "{created} {verb}created, {updated} {verb}updated, {unchanged} unchanged{note}"
-    ));
+    lines.push(format!("{created} {verb}created, {updated} {verb}updated, {unchanged} unchanged{note}"));
     lines.join("\n")
 }
 
@@ -213,17 +211,23 @@ mod tests {
         put("a.yaml", "kind: profile\nname: x\n---\nkind: profile\nname: y\nparams: {tls: no}\n");
         put("c.json", "{\"items\": [{\"kind\": \"profile\", \"name\": \"z\"}]}");
         put("README.md", "not: [yaml");
-        let fake = Fake::start(vec![Answer::json(422, json!({"title": "Invalid", "errors": [
+        let fake = Fake::start(vec![Answer::json(
+            422,
+            json!({"title": "Invalid", "errors": [
             {"pointer": "/items/1/params/tls", "message": "wrong"},
-            {"pointer": "/items/9", "message": "elsewhere"}]}))]);
+            {"pointer": "/items/9", "message": "elsewhere"}]}),
+        )]);
         let path = dir.path().to_str().unwrap();
         let error = go(&fake, &["apply", "-f", path, "--dry-run"]).await.unwrap_err().to_string();
         let request = fake.request();
         assert_eq!(request.line(), "POST /api/v1/boot/apply?dry_run=true");
-        assert_eq!(request.json()["items"], json!([
+        assert_eq!(
+            request.json()["items"],
+            json!([
             {"kind": "profile", "name": "x"}, {"kind": "profile", "name": "y", "params": {"tls": "no"}},
             {"kind": "assignment", "mac_address": "525400123456", "node_name": "10"},
-            {"kind": "profile", "name": "z"}]));
+            {"kind": "profile", "name": "z"}])
+        );
         assert!(error.contains("a.yaml, line 4, profile y: params.tls: wrong"), "{error}");
         assert!(error.contains("items.9: elsewhere"), "{error}");
 

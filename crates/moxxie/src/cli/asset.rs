@@ -45,7 +45,9 @@ pub enum AssetCommand {
         name: Option<FileName>,
     },
     /// Let the server fetch a file from a URL.
-    #[command(after_help = "Example:\n  moxxie asset import talos-cp https://example.org/vmlinuz --sha256 e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855")]
+    #[command(
+        after_help = "Example:\n  moxxie asset import talos-cp https://example.org/vmlinuz --sha256 e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
+    )]
     Import {
         /// The profile.
         profile: ProfileName,
@@ -79,7 +81,11 @@ pub async fn run(options: &ClientOptions, command: AssetCommand) -> anyhow::Resu
         AssetCommand::Upload { profile, file, name } => {
             let name = match name {
                 Some(name) => name,
-                None => file.file_name().and_then(|name| name.to_str()).unwrap_or_default().parse()
+                None => file
+                    .file_name()
+                    .and_then(|name| name.to_str())
+                    .unwrap_or_default()
+                    .parse()
                     .with_context(|| format!("{}: give it a name with --as", file.display()))?,
             };
             let (digest, size) = measure(&file)?;
@@ -89,16 +95,19 @@ pub async fn run(options: &ClientOptions, command: AssetCommand) -> anyhow::Resu
         AssetCommand::Import { profile, url, sha256, name } => {
             let name: FileName = match name {
                 Some(name) => name,
-                None => url.path_segments().and_then(Iterator::last).unwrap_or_default().parse()
+                None => url
+                    .path_segments()
+                    .and_then(Iterator::last)
+                    .unwrap_or_default()
+                    .parse()
                     .with_context(|| format!("{url}: give it a name with --as"))?,
             };
             let wanted = sha256.map(|digest| digest.to_string());
             let body = json!({ "url": url.as_str(), "sha256": wanted, "file": name.as_str() });
             let path = shelf(profile.as_str());
             // The server answers when it has the file, which takes as long as it takes.
-            let response = client
-                .send(|| Ok(client.authorized::<&str>(Method::POST, &path, &[])?.json(&body)))
-                .await?;
+            let response =
+                client.send(|| Ok(client.authorized::<&str>(Method::POST, &path, &[])?.json(&body))).await?;
             let made: Value = response.json().await.unwrap_or_default();
             let got = made["sha256"].as_str().and_then(|digest| digest.parse().ok()).or(sha256);
             let got: Digest = got.context("the server does not say which bytes it stored")?;
@@ -170,16 +179,16 @@ pub(crate) async fn upload(
     let path = file_path(profile, name);
     let response = client
         .send(|| {
-            let source = File::open(file).map_err(|e| {
-                ClientError::Usage(format!("cannot read {}: {e}", file.display()))
-            })?;
+            let source = File::open(file)
+                .map_err(|e| ClientError::Usage(format!("cannot read {}: {e}", file.display())))?;
             let mut progress = out::Progress::new(name, size);
             let mut sent = 0;
-            let chunks = ReaderStream::with_capacity(tokio::fs::File::from_std(source), 256 * 1024)
-                .inspect(move |chunk| {
+            let chunks = ReaderStream::with_capacity(tokio::fs::File::from_std(source), 256 * 1024).inspect(
+                move |chunk| {
                     sent += chunk.as_ref().map_or(0, |chunk| chunk.len() as u64);
                     progress.at(sent);
-                });
+                },
+            );
             Ok(client
                 .authorized::<&str>(Method::PUT, &path, &[])?
                 .header(CONTENT_TYPE, "application/octet-stream")

@@ -52,7 +52,9 @@ const FIELDS: [&str; 20] = [
 #[derive(Debug, Subcommand)]
 pub enum AssignmentCommand {
     /// List assignments.
-    #[command(after_help = "Example:\n  moxxie assignment list --state armed\n  moxxie assignment list -q cp-")]
+    #[command(
+        after_help = "Example:\n  moxxie assignment list --state armed\n  moxxie assignment list -q cp-"
+    )]
     List {
         /// Only those in this state.
         #[arg(long, value_parser = ["local", "armed", "booting", "delivered", "installed", "failed"])]
@@ -74,7 +76,9 @@ pub enum AssignmentCommand {
         mac: MacAddr,
     },
     /// Assign a machine to a profile; it boots it once, when it next asks.
-    #[command(after_help = "Example:\n  moxxie assignment create 5254.0012.3456 cp-1 talos-cp --param install_disk=/dev/nvme0n1")]
+    #[command(
+        after_help = "Example:\n  moxxie assignment create 5254.0012.3456 cp-1 talos-cp --param install_disk=/dev/nvme0n1"
+    )]
     Create {
         /// The machine's MAC address.
         mac: MacAddr,
@@ -93,7 +97,9 @@ pub enum AssignmentCommand {
         unarmed: bool,
     },
     /// Change what is given, leave the rest. Never arms.
-    #[command(after_help = "Example:\n  moxxie assignment update 52:54:00:12:34:56 --profile talos-worker\n  moxxie assignment update 52:54:00:12:34:56 --unprotect")]
+    #[command(
+        after_help = "Example:\n  moxxie assignment update 52:54:00:12:34:56 --profile talos-worker\n  moxxie assignment update 52:54:00:12:34:56 --unprotect"
+    )]
     Update {
         /// The machine's MAC address.
         mac: MacAddr,
@@ -191,11 +197,7 @@ pub async fn run(options: &ClientOptions, command: AssignmentCommand) -> anyhow:
     let client = options.client()?;
     match command {
         AssignmentCommand::List { state, profile, query, limit } => {
-            let filters = [
-                ("state", state),
-                ("profile", profile.map(|name| name.to_string())),
-                ("q", query),
-            ];
+            let filters = [("state", state), ("profile", profile.map(|name| name.to_string())), ("q", query)];
             let filters: Vec<(&str, String)> =
                 filters.into_iter().filter_map(|(key, value)| Some((key, value?))).collect();
             let items = client.list(&ASSIGNMENTS, &filters, limit).await?;
@@ -219,20 +221,11 @@ pub async fn run(options: &ClientOptions, command: AssignmentCommand) -> anyhow:
                 body.insert("armed".into(), false.into());
             }
             let body = Value::Object(body);
-            let reply =
-                client.call::<&str>(Method::POST, &ASSIGNMENTS, &[], None, Some(&body)).await?;
+            let reply = client.call::<&str>(Method::POST, &ASSIGNMENTS, &[], None, Some(&body)).await?;
             let destructive = destructive(&client, &reply.body).await;
             done(options, "created", &reply.body, destructive)?;
         }
-        AssignmentCommand::Update {
-            mac,
-            node_name,
-            profile,
-            fields,
-            protect,
-            unprotect,
-            quarantined,
-        } => {
+        AssignmentCommand::Update { mac, node_name, profile, fields, protect, unprotect, quarantined } => {
             let mac = mac.to_string();
             let current = client.get(&path(&mac, None)).await?;
             let mut fields = fields.read(&current.body)?;
@@ -307,11 +300,7 @@ async fn each(
     Ok(code)
 }
 
-async fn one(
-    client: &Client,
-    action: &str,
-    mac: &str,
-) -> anyhow::Result<(Value, Option<bool>)> {
+async fn one(client: &Client, action: &str, mac: &str) -> anyhow::Result<(Value, Option<bool>)> {
     let current = client.get(&path(mac, None)).await?;
     let destructive = match action {
         "arm" => destructive(client, &current.body).await,
@@ -446,13 +435,34 @@ mod tests {
             Answer::json(201, json!({"boot_profile": "p"})),
             Answer::json(200, json!({"destructive": false})),
         ]);
-        go(&fake, &["create", "5254.0012.3456", "cp-1", "p", "--param", "disk=/dev/sda", "--unarmed",
-            "--extra-mac", "52-54-00-12-34-57", "--policy", "once", "--uuid", ""]).await.unwrap();
+        go(
+            &fake,
+            &[
+                "create",
+                "5254.0012.3456",
+                "cp-1",
+                "p",
+                "--param",
+                "disk=/dev/sda",
+                "--unarmed",
+                "--extra-mac",
+                "52-54-00-12-34-57",
+                "--policy",
+                "once",
+                "--uuid",
+                "",
+            ],
+        )
+        .await
+        .unwrap();
         let request = fake.request();
         assert_eq!(request.line(), "POST /api/v1/boot/assignments");
-        assert_eq!(request.json(), json!({"mac_address": "52:54:00:12:34:56", "node_name": "cp-1",
+        assert_eq!(
+            request.json(),
+            json!({"mac_address": "52:54:00:12:34:56", "node_name": "cp-1",
             "boot_profile": "p", "boot_params_override": {"disk": "/dev/sda"}, "armed": false,
-            "extra_macs": ["52:54:00:12:34:57"], "boot_policy": "once", "uuid": null}));
+            "extra_macs": ["52:54:00:12:34:57"], "boot_policy": "once", "uuid": null})
+        );
         // Not a machine's address: wrong usage, and nothing is sent.
         assert!(go(&fake, &["create", "ff:ff:ff:ff:ff:ff", "cp-1", "p"]).await.is_err());
         assert_eq!(fake.count(), 2);
@@ -483,7 +493,10 @@ mod tests {
     async fn a_protected_machine_is_refused_with_the_step_that_lifts_it() {
         let fake = Fake::start(vec![
             Answer::json(200, json!({})),
-            Answer::json(409, json!({"title": "Conflict", "detail": "n is protected: lift the protection first (`protected: false`)"})),
+            Answer::json(
+                409,
+                json!({"title": "Conflict", "detail": "n is protected: lift the protection first (`protected: false`)"}),
+            ),
         ]);
         let error = go(&fake, &["delete", "5254.0012.3456"]).await.unwrap_err().to_string();
         assert!(error.ends_with("moxxie assignment update 52:54:00:12:34:56 --unprotect"), "{error}");
@@ -493,8 +506,10 @@ mod tests {
     #[tokio::test]
     async fn update_lifts_and_sets_flags() {
         let current = json!({"mac_address": "52:54:00:12:34:56", "protected": true, "quarantined": true});
-        let fake =
-            Fake::start(vec![Answer::json(200, current.clone()).with("ETag: \"1\""), Answer::json(200, current)]);
+        let fake = Fake::start(vec![
+            Answer::json(200, current.clone()).with("ETag: \"1\""),
+            Answer::json(200, current),
+        ]);
         go(&fake, &["update", "525400123456", "--unprotect", "--quarantined=false", "--local-boot", "404"])
             .await
             .unwrap();

@@ -4,13 +4,8 @@ use crate::cli::ClientOptions;
 use crate::cli::out::{self, Column};
 use std::process::ExitCode;
 
-const COLUMNS: &[Column] = &[
-    ("AT", "at"),
-    ("WHO", "actor"),
-    ("ACTION", "action"),
-    ("WHAT", "target"),
-    ("FROM", "peer"),
-];
+const COLUMNS: &[Column] =
+    &[("AT", "at"), ("WHO", "actor"), ("ACTION", "action"), ("WHAT", "target"), ("FROM", "peer")];
 
 /// Which records.
 #[derive(Debug, clap::Args)]

@@ -72,8 +72,7 @@ pub(crate) fn blob(dir: &Path, digest: &Digest) -> PathBuf {
 /// Whether the bytes with this digest are kept, whole and unharmed.
 pub(crate) fn has_blob(dir: &Path, entry: &Entry) -> bool {
     let path = blob(dir, &entry.sha256);
-    path.is_file()
-        && crate::cli::asset::measure(&path).is_ok_and(|found| found == (entry.sha256, entry.size))
+    path.is_file() && crate::cli::asset::measure(&path).is_ok_and(|found| found == (entry.sha256, entry.size))
 }
 
 /// Runs `moxxie backup`.
@@ -81,9 +80,8 @@ pub async fn run(options: &ClientOptions, args: BackupArgs) -> anyhow::Result<Ex
     let client = options.client()?;
     let dir = args.dir.as_path();
     let made = || format!("cannot make the directory {}", dir.display());
-    let response = client
-        .send(|| client.authorized::<&str>(Method::GET, &["api", "v1", "backup"], &[]))
-        .await?;
+    let response =
+        client.send(|| client.authorized::<&str>(Method::GET, &["api", "v1", "backup"], &[])).await?;
     let bytes = response.bytes().await.map_err(|e| client.broken(e))?;
     let backup: Value = serde_json::from_slice(&bytes).context("the server's answer is not JSON")?;
     let entries = entries(&backup)?;

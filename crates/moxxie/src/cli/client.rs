@@ -256,8 +256,7 @@ impl Client {
             })?;
         if !base.username().is_empty() || base.password().is_some() {
             return Err(ClientError::Usage(
-                "--server: no user and password in the URL; moxxie takes tokens, with --token"
-                    .into(),
+                "--server: no user and password in the URL; moxxie takes tokens, with --token".into(),
             ));
         }
         let mut builder = reqwest::Client::builder()
@@ -331,9 +330,7 @@ impl Client {
         let request = self.request(method, path, query)?;
         let Some(Secret(token)) = &self.token else { return Ok(request) };
         let mut header = reqwest::header::HeaderValue::try_from(format!("Bearer {token}"))
-            .map_err(|_| {
-                ClientError::Usage("the token has characters that no token has".into())
-            })?;
+            .map_err(|_| ClientError::Usage("the token has characters that no token has".into()))?;
         header.set_sensitive(true);
         Ok(request.header(AUTHORIZATION, header))
     }
@@ -365,12 +362,11 @@ impl Client {
             if status.is_redirection() {
                 let to = response.headers().get(LOCATION).and_then(|l| l.to_str().ok());
                 let to = to.and_then(|to| self.base.join(to).ok());
-                return Err(ClientError::Moved(to.map_or("…".into(), |url| {
-                    url.origin().ascii_serialization()
-                })));
+                return Err(ClientError::Moved(
+                    to.map_or("…".into(), |url| url.origin().ascii_serialization()),
+                ));
             }
-            let busy =
-                matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE);
+            let busy = matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE);
             let wait = response
                 .headers()
                 .get(RETRY_AFTER)
@@ -401,8 +397,7 @@ impl Client {
     ) -> Result<Reply> {
         let response = self
             .send(|| {
-                let mut request =
-                    self.authorized(method.clone(), path, query)?.timeout(TIMEOUT);
+                let mut request = self.authorized(method.clone(), path, query)?.timeout(TIMEOUT);
                 if let Some(etag) = if_match {
                     request = request.header(IF_MATCH, etag);
                 }
@@ -412,8 +407,7 @@ impl Client {
                 })
             })
             .await?;
-        let etag =
-            response.headers().get(ETAG).and_then(|etag| Some(etag.to_str().ok()?.to_owned()));
+        let etag = response.headers().get(ETAG).and_then(|etag| Some(etag.to_str().ok()?.to_owned()));
         let bytes = response.bytes().await.map_err(|e| self.broken(e))?;
         let body = if bytes.is_empty() {
             Value::Null
@@ -470,9 +464,7 @@ impl Client {
 
     /// Reads a text that the API gives as such.
     pub async fn text(&self, path: &[&str], query: &[(&str, String)]) -> Result<String> {
-        let response = self
-            .send(|| Ok(self.authorized(Method::GET, path, query)?.timeout(TIMEOUT)))
-            .await?;
+        let response = self.send(|| Ok(self.authorized(Method::GET, path, query)?.timeout(TIMEOUT))).await?;
         response.text().await.map_err(|e| self.broken(e))
     }
 
@@ -515,8 +507,7 @@ mod tests {
             "errors": [{"pointer": "/name", "message": "has 1 to 63 of a-z"},
                        {"pointer": "/config_template", "message": "line 3, column 5: undefined value"}]
         });
-        let problem =
-            Problem::read(StatusCode::UNPROCESSABLE_ENTITY, body.to_string().as_bytes(), true);
+        let problem = Problem::read(StatusCode::UNPROCESSABLE_ENTITY, body.to_string().as_bytes(), true);
         assert_eq!(
             problem.to_string(),
             "Invalid profile (422): 2 fields are wrong\n  name: has 1 to 63 of a-z\n  \
@@ -563,7 +554,8 @@ mod tests {
              next step: moxxie assignment update 52:54:00:12:34:56 --unprotect"
         );
         assert!(
-            refused(409, "n: this machine is quarantined: look at its events").ends_with("--quarantined=false")
+            refused(409, "n: this machine is quarantined: look at its events")
+                .ends_with("--quarantined=false")
         );
         let named = "it is protected: `moxxie assignment update 52:54:00:12:34:56 --unprotect` lifts it";
         assert_eq!(refused(409, named), format!("Conflict (409): {named}"));
@@ -605,7 +597,8 @@ mod tests {
         assert_eq!(fake.count(), 1 + RETRIES as usize);
 
         // Without a Retry-After, or with an unreasonable one, the answer stands.
-        for answer in [Answer::json(503, json!({})), Answer::json(429, json!({})).with("Retry-After: 86400")] {
+        for answer in [Answer::json(503, json!({})), Answer::json(429, json!({})).with("Retry-After: 86400")]
+        {
             let fake = Fake::start(vec![answer]);
             assert!(Client::new(&fake.url, None).unwrap().get(&["x"]).await.is_err());
             assert_eq!(fake.count(), 1);
@@ -641,7 +634,8 @@ mod tests {
             error.starts_with(&format!("cannot reach moxxie at http://127.0.0.1:{port}: is it running?")),
             "{error}"
         );
-        let fake = Fake::start(vec![Answer::json(301, json!({})).with("Location: https://moxxie.example/api")]);
+        let fake =
+            Fake::start(vec![Answer::json(301, json!({})).with("Location: https://moxxie.example/api")]);
         let error = Client::new(&fake.url, None).unwrap().get(&["x"]).await.unwrap_err();
         assert!(error.to_string().contains("--server https://moxxie.example"), "{error}");
         for bad in ["", "moxxie:8080", "ftp://x", "http://u:canary@x"] {

@@ -57,7 +57,12 @@ pub async fn run(options: &ClientOptions) -> anyhow::Result<ExitCode> {
         .collect();
     if !out::object(options.output, &json!({ "items": list }))? {
         for check in &checks {
-            out::line(format!("{:<4}  {:<9}  {}", check.outcome.as_str(), check.name, out::one_line(&check.text)))?;
+            out::line(format!(
+                "{:<4}  {:<9}  {}",
+                check.outcome.as_str(),
+                check.name,
+                out::one_line(&check.text)
+            ))?;
         }
     }
     let failed = checks.iter().any(|check| check.outcome == Outcome::Fail);
@@ -184,7 +189,9 @@ async fn links(client: &Client) -> Check {
         false => check(
             "links",
             Outcome::Fail,
-            format!("scripts point to {origin}, which does not answer here: check --public-url of the server"),
+            format!(
+                "scripts point to {origin}, which does not answer here: check --public-url of the server"
+            ),
         ),
     }
 }
@@ -267,8 +274,14 @@ mod tests {
         let checks = server(&Client::new(&fake.url, None).unwrap()).await;
         assert_eq!(
             outcomes(&checks),
-            [("server", "ok"), ("ready", "FAIL"), ("version", "--"), ("token", "FAIL"), ("clock", "FAIL"),
-             ("links", "FAIL")]
+            [
+                ("server", "ok"),
+                ("ready", "FAIL"),
+                ("version", "--"),
+                ("token", "FAIL"),
+                ("clock", "FAIL"),
+                ("links", "FAIL")
+            ]
         );
         assert!(checks[1].text.contains("database: connection refused"), "{}", checks[1].text);
         let gone = server(&Client::new("http://127.0.0.1:1", None).unwrap()).await;

@@ -20,7 +20,9 @@ const MAX_EVENT: usize = 1024 * 1024;
 
 /// Which events.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Example:\n  moxxie events --since 1h --mac 5254.0012.3456\n  moxxie events --follow --kind config.delivered")]
+#[command(
+    after_help = "Example:\n  moxxie events --since 1h --mac 5254.0012.3456\n  moxxie events --follow --kind config.delivered"
+)]
 pub struct EventsArgs {
     /// Only of this machine.
     #[arg(long)]
@@ -109,9 +111,8 @@ async fn follow(
     loop {
         let opened = client
             .send(|| {
-                let request = client
-                    .authorized(Method::GET, &EVENTS, query)?
-                    .header(ACCEPT, "text/event-stream");
+                let request =
+                    client.authorized(Method::GET, &EVENTS, query)?.header(ACCEPT, "text/event-stream");
                 Ok(match &last_id {
                     Some(id) => request.header("Last-Event-ID", id),
                     None => request,
@@ -233,7 +234,8 @@ mod tests {
 
     #[test]
     fn streams_come_in_any_pieces() {
-        let text = ": hello\n\nid: 1\nevent: boot\ndata: {\"a\":\ndata: 1}\n\nid: 2\r\ndata:{}\r\n\r\ndata: half";
+        let text =
+            ": hello\n\nid: 1\nevent: boot\ndata: {\"a\":\ndata: 1}\n\nid: 2\r\ndata:{}\r\n\r\ndata: half";
         let event = |id: &str, data: &str| StreamEvent { id: Some(id.into()), data: data.into() };
         let expected = [event("1", "{\"a\":\n1}"), event("2", "{}")];
         for size in [1, 3, 7, 1000] {
@@ -265,7 +267,9 @@ mod tests {
         assert_eq!(seen, [1, 2]);
         let first = fake.request();
         assert_eq!(first.line(), "GET /api/v1/boot/events?kind=boot");
-        assert!(first.head.contains("accept: text/event-stream\r\n") && !first.head.contains("last-event-id"));
+        assert!(
+            first.head.contains("accept: text/event-stream\r\n") && !first.head.contains("last-event-id")
+        );
         fake.request();
         assert!(fake.request().head.contains("last-event-id: 41\r\n"));
         assert!(fake.request().head.contains("last-event-id: 42\r\n"));

@@ -9,7 +9,9 @@ use std::process::ExitCode;
 
 /// The machine, as it would describe itself.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Example:\n  moxxie explain --mac 5254.0012.3456\n  moxxie explain --mac 52:54:00:12:34:56 --platform efi --arch x86_64")]
+#[command(
+    after_help = "Example:\n  moxxie explain --mac 5254.0012.3456\n  moxxie explain --mac 52:54:00:12:34:56 --platform efi --arch x86_64"
+)]
 pub struct ExplainArgs {
     /// MAC address.
     #[arg(long)]
@@ -87,9 +89,9 @@ fn view(reply: &Value) -> String {
         section(&mut lines, &title, text.lines().map(str::to_owned));
     }
     section(&mut lines, "Assets", items("assets").iter().map(asset));
-    let lost = items("rules_lost").iter().map(|lost| {
-        format!("{}: {}", out::cell(&lost["rule"]), out::cell(&lost["why"]))
-    });
+    let lost = items("rules_lost")
+        .iter()
+        .map(|lost| format!("{}: {}", out::cell(&lost["rule"]), out::cell(&lost["why"])));
     let title = match decision["rule"].as_str() {
         Some(won) => format!("Rules that lost to {}", out::one_line(won)),
         None => "Rules that lost".to_owned(),

@@ -1,10 +1,10 @@
 //! A server of a few canned answers, for the tests of the commands.
 
 use serde_json::Value;
-use std::sync::{Arc, Mutex};
-use std::thread;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpListener;
+use std::sync::{Arc, Mutex};
+use std::thread;
 
 /// What the fake answers to one request.
 pub struct Answer {

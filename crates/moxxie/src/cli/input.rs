@@ -26,8 +26,7 @@ pub fn read(path: &Path) -> anyhow::Result<String> {
 /// Reads a file of one YAML or JSON object.
 pub fn read_object(path: &Path) -> anyhow::Result<Map<String, Value>> {
     let text = read(path)?;
-    let value = yaml::read_one(&text)
-        .map_err(|e| anyhow::anyhow!("{}, {e}", path.display()))?;
+    let value = yaml::read_one(&text).map_err(|e| anyhow::anyhow!("{}, {e}", path.display()))?;
     match value {
         Value::Object(map) => Ok(map),
         _ => bail!("{}: an object is expected, such as `name: value`", path.display()),
@@ -66,11 +65,7 @@ impl std::str::FromStr for Param {
 
 /// Parameters as they shall be: `file` instead of what there is, then each `key=value`, where
 /// null removes the key.
-pub fn params(
-    current: Option<&Value>,
-    file: Option<&str>,
-    given: &[Param],
-) -> anyhow::Result<Option<Value>> {
+pub fn params(current: Option<&Value>, file: Option<&str>, given: &[Param]) -> anyhow::Result<Option<Value>> {
     if file.is_none() && given.is_empty() {
         return Ok(None);
     }
@@ -144,10 +139,7 @@ mod tests {
     fn patches_say_only_what_changes() {
         let from = json!({"a": 1, "b": {"c": 1, "d": 2}, "e": [1], "f": 1});
         let to = json!({"a": 1, "b": {"c": 1, "x": 3}, "e": [2], "g": 1});
-        assert_eq!(
-            merge_patch(&from, &to),
-            json!({"b": {"d": null, "x": 3}, "e": [2], "f": null, "g": 1})
-        );
+        assert_eq!(merge_patch(&from, &to), json!({"b": {"d": null, "x": 3}, "e": [2], "f": null, "g": 1}));
         let given: Vec<Param> = ["c=null", "n=5"].iter().map(|p| p.parse().unwrap()).collect();
         let params = params(from.get("b"), None, &given).unwrap().unwrap();
         assert_eq!(params, json!({"d": 2, "n": 5}));

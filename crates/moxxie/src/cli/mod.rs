@@ -67,7 +67,13 @@ pub struct Cli {
 #[command(next_help_heading = "Client options")]
 pub struct ClientOptions {
     /// The server's address.
-    #[arg(long, global = true, env = "MOXXIE_SERVER", value_name = "URL", default_value = "http://127.0.0.1:8080")]
+    #[arg(
+        long,
+        global = true,
+        env = "MOXXIE_SERVER",
+        value_name = "URL",
+        default_value = "http://127.0.0.1:8080"
+    )]
     pub server: String,
     /// API token [default: what is in <data-dir>/admin-token, when readable].
     #[arg(long, global = true, env = "MOXXIE_TOKEN", value_name = "TOKEN", hide_env_values = true)]
@@ -145,9 +151,8 @@ pub fn exit(result: anyhow::Result<ExitCode>) -> ExitCode {
         Err(error) => error,
     };
     // `moxxie … | head` is no failure.
-    let is_broken_pipe = error
-        .downcast_ref::<io::Error>()
-        .is_some_and(|e| e.kind() == io::ErrorKind::BrokenPipe);
+    let is_broken_pipe =
+        error.downcast_ref::<io::Error>().is_some_and(|e| e.kind() == io::ErrorKind::BrokenPipe);
     if is_broken_pipe {
         return ExitCode::SUCCESS;
     }

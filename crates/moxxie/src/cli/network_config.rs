@@ -18,9 +18,7 @@ pub struct NetworkConfigArgs {
 
 fn pair(text: &str) -> Result<(String, String), &'static str> {
     match text.split_once('=') {
-        Some((key, value)) if !key.is_empty() && key != "vendor" => {
-            Ok((key.to_owned(), value.to_owned()))
-        }
+        Some((key, value)) if !key.is_empty() && key != "vendor" => Ok((key.to_owned(), value.to_owned())),
         _ => Err("write key=value"),
     }
 }
@@ -55,7 +53,8 @@ mod tests {
             Answer::json(422, json!({"title": "Invalid"})),
         ]);
         let go = async || {
-            let cli = Cli::try_parse_from(["moxxie", "--server", &fake.url, "network-config", "x", "a=b"]).unwrap();
+            let cli =
+                Cli::try_parse_from(["moxxie", "--server", &fake.url, "network-config", "x", "a=b"]).unwrap();
             let Command::NetworkConfig(args) = cli.command else { panic!("not network-config") };
             run(&cli.options, args).await.unwrap_err().to_string()
         };

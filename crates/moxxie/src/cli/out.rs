@@ -135,7 +135,9 @@ pub fn described(value: &Value, order: &[&str]) -> String {
     let is_block = |value: &Value| match value {
         Value::String(text) => text.contains('\n'),
         // Sentences do not share a line.
-        Value::Array(items) => items.iter().any(|i| i.is_object() || i.as_str().is_some_and(|t| t.contains(' '))),
+        Value::Array(items) => {
+            items.iter().any(|i| i.is_object() || i.as_str().is_some_and(|t| t.contains(' ')))
+        }
         Value::Object(_) => true,
         _ => false,
     };

@@ -45,8 +45,7 @@ const FIELDS: [&str; 17] = [
 ];
 
 /// Fields of a profile that only the server sets.
-const READ_ONLY: [&str; 6] =
-    ["id", "kind", "destructive_reasons", "revision", "created_at", "updated_at"];
+const READ_ONLY: [&str; 6] = ["id", "kind", "destructive_reasons", "revision", "created_at", "updated_at"];
 
 /// What to do with profiles.
 #[derive(Debug, Subcommand)]
@@ -65,11 +64,9 @@ pub enum ProfileCommand {
         name: ProfileName,
     },
     /// Create a profile.
-    #[command(
-        after_help = "Example:
+    #[command(after_help = "Example:
   moxxie profile create talos-cp --type talos --kernel vmlinuz --initrd initramfs.xz --config-template @controlplane.yaml --param install_disk=/dev/sda
-  moxxie profile create -f talos-cp.yaml"
-    )]
+  moxxie profile create -f talos-cp.yaml")]
     Create {
         /// Its name: a-z, 0-9 and '-'. May stand in the file instead.
         #[arg(required_unless_present = "file")]
@@ -79,11 +76,9 @@ pub enum ProfileCommand {
         fields: ProfileFields,
     },
     /// Change what is given, leave the rest.
-    #[command(
-        after_help = "Example:
+    #[command(after_help = "Example:
   moxxie profile update talos-cp --param install_disk=/dev/nvme0n1
-  moxxie profile update talos-cp --initrd '' --menu=false"
-    )]
+  moxxie profile update talos-cp --initrd '' --menu=false")]
     Update {
         /// Its name or id.
         name: ProfileName,
@@ -291,8 +286,8 @@ fn sentence(what: &str, before: Option<&Value>, after: &Value) -> String {
 mod tests {
     use super::*;
     use crate::cli::Cli;
-    use crate::cli::fake::{Answer, Fake};
     use crate::cli::Command;
+    use crate::cli::fake::{Answer, Fake};
     use clap::Parser as _;
     use serde_json::json;
 
@@ -310,15 +305,42 @@ mod tests {
         std::fs::write(&template, "a: {{ params.a }}\n").unwrap();
         let at = format!("@{}", template.display());
         let fake = Fake::start(vec![Answer::json(201, json!({"name": "x"}))]);
-        go(&fake, &["create", "x", "--type", "custom", "--kernel", "vmlinuz", "--initrd", "",
-            "--boot-params", "-x quiet", "--config-template", &at, "--param", "n=1", "--param", "d=/dev/sda",
-            "--menu", "--destructive=false", "--local-boot", "404"]).await.unwrap();
+        go(
+            &fake,
+            &[
+                "create",
+                "x",
+                "--type",
+                "custom",
+                "--kernel",
+                "vmlinuz",
+                "--initrd",
+                "",
+                "--boot-params",
+                "-x quiet",
+                "--config-template",
+                &at,
+                "--param",
+                "n=1",
+                "--param",
+                "d=/dev/sda",
+                "--menu",
+                "--destructive=false",
+                "--local-boot",
+                "404",
+            ],
+        )
+        .await
+        .unwrap();
         let request = fake.request();
         assert_eq!(request.line(), "POST /api/v1/boot/profiles");
-        assert_eq!(request.json(), json!({
+        assert_eq!(
+            request.json(),
+            json!({
             "name": "x", "profile_type": "custom", "kernel_path": "vmlinuz", "initrd_path": null,
             "boot_params": "-x quiet", "config_template": "a: {{ params.a }}\n",
-            "params": {"n": 1, "d": "/dev/sda"}, "menu": true, "destructive": false, "local_boot": "404"}));
+            "params": {"n": 1, "d": "/dev/sda"}, "menu": true, "destructive": false, "local_boot": "404"})
+        );
         // A path without @ is a slip, not a template.
         let path = template.to_str().unwrap();
         assert!(go(&fake, &["create", "x", "--config-template", path]).await.is_err());
@@ -326,9 +348,7 @@ mod tests {
 
     #[test]
     fn says_what_destructive_means() {
-        let profile = |destructive: bool, reasons: &[&str]| {
-            json!({"name": "x", "destructive": destructive, "destructive_reasons": reasons})
-        };
+        let profile = |destructive: bool, reasons: &[&str]| json!({"name": "x", "destructive": destructive, "destructive_reasons": reasons});
         let (safe, wipes) = (profile(false, &[]), profile(true, &["a tool writes to disks"; 2]));
         assert_eq!(sentence("created", None, &safe), "profile x: created");
         assert_eq!(
@@ -361,9 +381,12 @@ mod tests {
             Answer::json(200, current.clone()).with("ETag: \"4\""),
             Answer::json(204, Value::Null),
         ]);
-        go(&fake, &["update", "x", "--menu=true", "--description", "b", "--param", "a=null", "--param", "c=z"])
-            .await
-            .unwrap();
+        go(
+            &fake,
+            &["update", "x", "--menu=true", "--description", "b", "--param", "a=null", "--param", "c=z"],
+        )
+        .await
+        .unwrap();
         fake.request();
         let patch = fake.request();
         assert_eq!(patch.line(), "PATCH /api/v1/boot/profiles/x");

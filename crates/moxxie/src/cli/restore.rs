@@ -32,10 +32,9 @@ pub struct RestoreArgs {
 /// Runs `moxxie restore`.
 pub async fn run(options: &ClientOptions, args: RestoreArgs) -> anyhow::Result<ExitCode> {
     let dir = args.dir.as_path();
-    let bytes = std::fs::read(dir.join(FILE))
-        .with_context(|| format!("cannot read {}", dir.join(FILE).display()))?;
-    let backup: Value =
-        serde_json::from_slice(&bytes).with_context(|| format!("{FILE} is not a backup"))?;
+    let bytes =
+        std::fs::read(dir.join(FILE)).with_context(|| format!("cannot read {}", dir.join(FILE).display()))?;
+    let backup: Value = serde_json::from_slice(&bytes).with_context(|| format!("{FILE} is not a backup"))?;
     let entries = backup::entries(&backup)?;
     if !args.without_assets {
         let missing: Vec<String> = entries
@@ -87,7 +86,9 @@ pub async fn run(options: &ClientOptions, args: RestoreArgs) -> anyhow::Result<E
         let blob = backup::blob(dir, &entry.sha256);
         asset::upload(&client, profile, name, &blob, entry.sha256, entry.size).await.map_err(|error| {
             let next = match error.status() {
-                Some(401) => "; the site has the tokens of the backup again: repeat this with --token and one of those",
+                Some(401) => {
+                    "; the site has the tokens of the backup again: repeat this with --token and one of those"
+                }
                 _ => "; repeat this to upload what is missing",
             };
             anyhow::anyhow!("all but assets is restored, asset {profile}/{name} is not{next}\n  {error}")
@@ -110,9 +111,9 @@ pub async fn run(options: &ClientOptions, args: RestoreArgs) -> anyhow::Result<E
 /// Whether the restored server lacks an asset's bytes. One that does not say gets all of them.
 fn lacks(reply: &Value, entry: &Entry) -> bool {
     let Some(missing) = reply["missing_assets"].as_array() else { return true };
-    missing.iter().any(|asset| {
-        asset["profile"] == entry.profile.as_str() && asset["file"] == entry.file.as_str()
-    })
+    missing
+        .iter()
+        .any(|asset| asset["profile"] == entry.profile.as_str() && asset["file"] == entry.file.as_str())
 }
 
 /// The same command, not asking.

@@ -57,7 +57,10 @@ impl When {
 }
 
 /// What the clock says.
-#[allow(clippy::disallowed_methods, reason = "a command is where a client's time enters; all else takes it as an argument")]
+#[allow(
+    clippy::disallowed_methods,
+    reason = "a command is where a client's time enters; all else takes it as an argument"
+)]
 pub fn now() -> Timestamp {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     Timestamp(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))

@@ -86,8 +86,7 @@ pub fn read(text: &str) -> Result<Vec<Document>, YamlError> {
             Event::DocumentEnd => {
                 let size = span.end.byte_offset().unwrap_or(text.len()).saturating_sub(began);
                 if size > MAX_DOCUMENT {
-                    let message =
-                        format!("a document of {size} bytes; {MAX_DOCUMENT} are the most");
+                    let message = format!("a document of {size} bytes; {MAX_DOCUMENT} are the most");
                     return Err(at(&span, message));
                 }
             }
@@ -191,9 +190,7 @@ impl<'a> Reader<'a> {
             return Err(at(span, "anchors (&…) are refused: write the value out where it is used"));
         }
         match event {
-            Event::Scalar(text, ScalarStyle::Plain, ..) => {
-                Ok(plain(&text, typing))
-            }
+            Event::Scalar(text, ScalarStyle::Plain, ..) => Ok(plain(&text, typing)),
             Event::Scalar(text, ..) => Ok(Value::String(text.into_owned())),
             Event::SequenceStart(..) => self.sequence(depth, typing),
             Event::MappingStart(..) => self.mapping(depth, typing),
@@ -279,21 +276,12 @@ fn number(text: &str) -> Option<Number> {
     };
     let all_digits = |s: &str| !s.is_empty() && s.bytes().all(|b| b.is_ascii_digit());
     let fraction_ok = fraction.is_empty() || fraction.strip_prefix('.').is_some_and(all_digits);
-    let exponent_ok =
-        exponent.is_none_or(|e| all_digits(e.strip_prefix(['+', '-']).unwrap_or(e)));
-    if fraction_ok && exponent_ok {
-        text.parse().ok().and_then(Number::from_f64)
-    } else {
-        None
-    }
+    let exponent_ok = exponent.is_none_or(|e| all_digits(e.strip_prefix(['+', '-']).unwrap_or(e)));
+    if fraction_ok && exponent_ok { text.parse().ok().and_then(Number::from_f64) } else { None }
 }
 
 fn at(span: &Span, message: impl Into<String>) -> YamlError {
-    YamlError {
-        line: span.start.line(),
-        column: span.start.col() + 1,
-        message: message.into(),
-    }
+    YamlError { line: span.start.line(), column: span.start.col() + 1, message: message.into() }
 }
 
 fn unfinished() -> YamlError {

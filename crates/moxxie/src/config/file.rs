@@ -87,9 +87,7 @@ impl FileConfig {
     pub fn read(path: &Path, required: bool) -> Result<FileConfig, ConfigError> {
         match std::fs::read_to_string(path) {
             Ok(text) => FileConfig::parse(path, &text),
-            Err(e) if e.kind() == std::io::ErrorKind::NotFound && !required => {
-                Ok(FileConfig::default())
-            }
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound && !required => Ok(FileConfig::default()),
             Err(error) => Err(ConfigError::Read { path: path.to_owned(), error }),
         }
     }
@@ -214,7 +212,12 @@ mod tests {
         let all: Vec<String> = TEMPLATE
             .lines()
             .map(|line| match line.strip_prefix('#') {
-                Some(example) if !example.starts_with(' ') && seen.insert(example.split(' ').next().unwrap_or("").to_owned()) => example.to_owned(),
+                Some(example)
+                    if !example.starts_with(' ')
+                        && seen.insert(example.split(' ').next().unwrap_or("").to_owned()) =>
+                {
+                    example.to_owned()
+                }
                 _ if line.starts_with('#') => String::new(),
                 _ => line.to_owned(),
             })

@@ -71,17 +71,14 @@ impl Config {
             None => (data_dir.join("moxxie.toml"), false),
         };
         let file = FileConfig::read(&path, required)?;
-        let bad = |key: &str, why: String| ConfigError::Value {
-            path: path.clone(),
-            key: key.to_owned(),
-            why,
-        };
+        let bad =
+            |key: &str, why: String| ConfigError::Value { path: path.clone(), key: key.to_owned(), why };
 
         let listen = match (given.listen, file.listen) {
             (Some(addr), _) => addr,
-            (None, Some(text)) => text.parse().map_err(|_| {
-                bad("listen", format!("{text:?} is not an address such as 0.0.0.0:8080"))
-            })?,
+            (None, Some(text)) => text
+                .parse()
+                .map_err(|_| bad("listen", format!("{text:?} is not an address such as 0.0.0.0:8080")))?,
             (None, None) => SocketAddr::from(([0, 0, 0, 0], 8080)),
         };
         let database_url = given
@@ -89,8 +86,8 @@ impl Config {
             .or(file.database_url)
             .unwrap_or_else(|| format!("sqlite://{}", data_dir.join("moxxie.db").display()));
         let assets_url = given.assets_url.or(file.assets_url);
-        let assets_dir = assets_dir(assets_url.as_deref(), &data_dir)
-            .map_err(|why| bad("assets_url", why))?;
+        let assets_dir =
+            assets_dir(assets_url.as_deref(), &data_dir).map_err(|why| bad("assets_url", why))?;
         let public_url = match given.public_url.or(file.public_url) {
             Some(url) => Some(check_public_url(&url).map_err(|why| bad("public_url", why))?),
             None => None,
@@ -108,8 +105,8 @@ impl Config {
             Some(texts) => networks(&texts).map_err(|why| bad("access.provisioning", why))?,
             None => allow.clone(),
         };
-        let import_allow = networks(&file.import.allow.unwrap_or_default())
-            .map_err(|why| bad("import.allow", why))?;
+        let import_allow =
+            networks(&file.import.allow.unwrap_or_default()).map_err(|why| bad("import.allow", why))?;
         if let Some(text) = file.boot.local_boot {
             site.local_boot = text
                 .parse()
@@ -122,7 +119,8 @@ impl Config {
         };
         use moxxie_core::time::Span;
         site.arm_window = Span::hours(positive("boot.arm_hours", file.boot.arm_hours, 168, 8760)?);
-        site.boot_window = Span::minutes(positive("boot.window_minutes", file.boot.window_minutes, 240, 10080)?);
+        site.boot_window =
+            Span::minutes(positive("boot.window_minutes", file.boot.window_minutes, 240, 10080)?);
         site.settle = Span::minutes(positive("boot.settle_minutes", file.boot.settle_minutes, 30, 10080)?);
         let v4 = positive("boot.token_prefix_v4", file.boot.token_prefix_v4, 24, 32)?;
         let v6 = positive("boot.token_prefix_v6", file.boot.token_prefix_v6, 64, 128)?;
@@ -148,7 +146,12 @@ impl Config {
                 Some(0) => Duration::ZERO,
                 other => seconds(positive("shutdown.grace_seconds", other, 1, 600)?),
             },
-            shutdown_drain: seconds(positive("shutdown.drain_seconds", file.shutdown.drain_seconds, 300, 3600)?),
+            shutdown_drain: seconds(positive(
+                "shutdown.drain_seconds",
+                file.shutdown.drain_seconds,
+                300,
+                3600,
+            )?),
             log_json: match file.log.format.as_deref() {
                 None | Some("text") => false,
                 Some("json") => true,
@@ -164,9 +167,8 @@ fn networks(texts: &[String]) -> Result<Vec<IpNet>, String> {
     texts
         .iter()
         .map(|text| {
-            let net = text
-                .parse::<IpNet>()
-                .map_err(|_| format!("{text:?} is not a network such as 10.0.0.0/8"))?;
+            let net =
+                text.parse::<IpNet>().map_err(|_| format!("{text:?} is not a network such as 10.0.0.0/8"))?;
             if net.trunc() == net {
                 Ok(net)
             } else {

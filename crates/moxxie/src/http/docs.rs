@@ -19,7 +19,10 @@ pub fn page(description: &OpenApi) -> MethodRouter<Arc<App>> {
     let html = render(&serde_json::to_value(description).unwrap_or_default());
     let headers = [
         (header::CONTENT_TYPE, "text/html; charset=utf-8"),
-        (header::CONTENT_SECURITY_POLICY, "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'"),
+        (
+            header::CONTENT_SECURITY_POLICY,
+            "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'",
+        ),
     ];
     get(async move || (headers, html))
 }
@@ -59,11 +62,18 @@ fn render(api: &serde_json::Value) -> String {
                     let _ = write!(
                         out,
                         "<tr><td><code>{}</code><td>{}<td>{}</tr>",
-                        text(&parameter["name"]), text(&parameter["in"]), text(&parameter["description"])
+                        text(&parameter["name"]),
+                        text(&parameter["in"]),
+                        text(&parameter["description"])
                     );
                 }
                 for (status, response) in operation["responses"].as_object().into_iter().flatten() {
-                    let _ = write!(out, "<tr><td><code>{}</code><td><td>{}</tr>", escape(status), text(&response["description"]));
+                    let _ = write!(
+                        out,
+                        "<tr><td><code>{}</code><td><td>{}</tr>",
+                        escape(status),
+                        text(&response["description"])
+                    );
                 }
                 out.push_str("</table>");
             }

@@ -199,7 +199,9 @@ impl From<StoreError> for ApiError {
             StoreError::NotFound(what) => ApiError::not_found(format!("no such {what}")),
             StoreError::Conflict(why) => ApiError::conflict(why),
             StoreError::Stale => ApiError::stale("it has changed since you read it: read it again"),
-            StoreError::Full => ApiError::full("the database's disk is full: free some space, nothing was changed"),
+            StoreError::Full => {
+                ApiError::full("the database's disk is full: free some space, nothing was changed")
+            }
             StoreError::Corrupt(ref why) => {
                 tracing::error!(error = %why, "unreadable row");
                 ApiError::internal("the database holds something unreadable; the log says what")

@@ -115,8 +115,20 @@ mod tests {
         assert_eq!(links("[fd00::1]").unwrap(), "http://[fd00::1]:8080");
         assert_eq!(links("[fd00::1]:81").unwrap(), "http://[fd00::1]:81");
         for bad in [
-            "", "a b", "a/../b", "user@host", "host:99999", "host:", "host:0", "a${b}", "a#b", "a?b",
-            "[::1", "[x]", "a\\b", "host:80:80",
+            "",
+            "a b",
+            "a/../b",
+            "user@host",
+            "host:99999",
+            "host:",
+            "host:0",
+            "a${b}",
+            "a#b",
+            "a?b",
+            "[::1",
+            "[x]",
+            "a\\b",
+            "host:80:80",
         ] {
             assert_eq!(links(bad), Err(BadHost), "{bad}");
         }

@@ -38,7 +38,9 @@ fn refusal(path: &str, status: StatusCode, why: &str) -> Response {
 }
 
 /// Shim asks for `<dir>//grubx64.efi` (measured): two slashes in an asset's path are one.
-pub fn collapse_slashes(mut request: axum::http::Request<axum::body::Body>) -> axum::http::Request<axum::body::Body> {
+pub fn collapse_slashes(
+    mut request: axum::http::Request<axum::body::Body>,
+) -> axum::http::Request<axum::body::Body> {
     let uri = request.uri();
     if uri.path().starts_with("/boot/assets/") && uri.path().contains("//") {
         let mut path = uri.path().to_owned();
@@ -74,16 +76,21 @@ pub async fn every_request(
         }
         // A look at the head of a menu must not start a boot, nor one at a report make it.
         None if method == Method::HEAD && is_boot(&path) && !path.starts_with("/boot/assets/") => {
-            let mut response = BootError::new(StatusCode::METHOD_NOT_ALLOWED, "moxxie: use GET").into_response();
+            let mut response =
+                BootError::new(StatusCode::METHOD_NOT_ALLOWED, "moxxie: use GET").into_response();
             response.headers_mut().insert(header::ALLOW, HeaderValue::from_static("GET"));
             response
         }
         None => next.run(request).await,
     };
-    if matches!(response.status(), StatusCode::METHOD_NOT_ALLOWED) && response.headers().get(header::CONTENT_TYPE).is_none() {
+    if matches!(response.status(), StatusCode::METHOD_NOT_ALLOWED)
+        && response.headers().get(header::CONTENT_TYPE).is_none()
+    {
         let allow = response.headers().get(header::ALLOW).cloned();
         response = match is_boot(&path) {
-            true => BootError::new(StatusCode::METHOD_NOT_ALLOWED, "moxxie: method not allowed").into_response(),
+            true => {
+                BootError::new(StatusCode::METHOD_NOT_ALLOWED, "moxxie: method not allowed").into_response()
+            }
             false => ApiError::method_not_allowed(format!("{path} does not have {method}")).into_response(),
         };
         if let Some(allow) = allow {
@@ -220,11 +227,24 @@ mod tests {
     #[test]
     fn tokens_do_not_reach_the_log() {
         let token = "x1YWeUyG92Nq-W3GgVX8olw2aFwKdhqnezfmUlsW7QY";
-        for path in ["/boot/configs/cp/m/T/user-data", "//boot/configs/cp/m/T", "/T", "/boot/configs%2fT", "/boot/cp%3Ft=T", "/a/mox_T.ipxe"] {
+        for path in [
+            "/boot/configs/cp/m/T/user-data",
+            "//boot/configs/cp/m/T",
+            "/T",
+            "/boot/configs%2fT",
+            "/boot/cp%3Ft=T",
+            "/a/mox_T.ipxe",
+        ] {
             let shown = secret_path(&path.replace('T', token));
             assert!(!shown.contains("x1YW") && shown.contains(MASK), "{shown}");
         }
-        for plain in ["/", "/boot/menu.ipxe", "/boot/configs/talos-cp/52:54:00:12:34:56", "/boot/assets/a/Vmlinuz-6.1.0_amd64", "/api/v1/boot/profiles/018f0000-0000-7000-8000-000000000000"] {
+        for plain in [
+            "/",
+            "/boot/menu.ipxe",
+            "/boot/configs/talos-cp/52:54:00:12:34:56",
+            "/boot/assets/a/Vmlinuz-6.1.0_amd64",
+            "/api/v1/boot/profiles/018f0000-0000-7000-8000-000000000000",
+        ] {
             assert_eq!(secret_path(plain), plain);
         }
         let long = format!("/boot/configs/cp/m/{}", "%41".repeat(20));

@@ -58,9 +58,7 @@ pub fn part(headers: &HeaderMap, etag: &str, size: u64) -> Part {
         (_, "", Some(first), None) if first < size => Part::Bytes { first, last: size - 1 },
         (_, "", Some(_), None) => Part::Outside,
         (_, _, Some(first), Some(last)) if first > last => Part::Whole,
-        (_, _, Some(first), Some(last)) if first < size => {
-            Part::Bytes { first, last: last.min(size - 1) }
-        }
+        (_, _, Some(first), Some(last)) if first < size => Part::Bytes { first, last: last.min(size - 1) },
         (_, _, Some(_), Some(_)) => Part::Outside,
         _ => Part::Whole,
     }
@@ -73,10 +71,7 @@ mod tests {
     fn ask(pairs: &[(&str, &str)]) -> Part {
         let mut headers = HeaderMap::new();
         for (name, value) in pairs {
-            headers.append(
-                header::HeaderName::from_bytes(name.as_bytes()).unwrap(),
-                value.parse().unwrap(),
-            );
+            headers.append(header::HeaderName::from_bytes(name.as_bytes()).unwrap(), value.parse().unwrap());
         }
         part(&headers, "\"abc\"", 100)
     }

@@ -1,7 +1,9 @@
 //! Every URL, on one page, grouped by who calls it.
 
 use crate::app::App;
-use crate::http::api::v1::{apply, assignments, assets, audit, backup, events, explain, machines, profiles, tokens};
+use crate::http::api::v1::{
+    apply, assets, assignments, audit, backup, events, explain, machines, profiles, tokens,
+};
 use crate::http::{boot, docs, error, middleware, ops};
 use axum::Router;
 use axum::extract::Request;
@@ -27,7 +29,12 @@ pub fn described() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(boot::report::report))
         // Operators and programs: a bearer token each.
         .routes(routes!(profiles::list::list, profiles::create::create))
-        .routes(routes!(profiles::get::get, profiles::update::put, profiles::update::patch, profiles::delete::delete))
+        .routes(routes!(
+            profiles::get::get,
+            profiles::update::put,
+            profiles::update::patch,
+            profiles::delete::delete
+        ))
         .routes(routes!(assets::list, assets::import))
         .routes(routes!(assets::upload, assets::remove))
         .routes(routes!(assignments::list::list, assignments::create::create))

@@ -75,7 +75,13 @@ async fn identities() {
     let site = Site::start().await;
     site.profile(debian("deb")).await;
     site.assign(MAC, "n1", "deb", json!({"armed": false})).await;
-    site.assign("52:54:00:00:00:02", "n2", "deb", json!({"armed": false, "uuid": "4c4c4544-004b-3510-8051-b4c04f4c4d32"})).await;
+    site.assign(
+        "52:54:00:00:00:02",
+        "n2",
+        "deb",
+        json!({"armed": false, "uuid": "4c4c4544-004b-3510-8051-b4c04f4c4d32"}),
+    )
+    .await;
     let mut rows = Rows::default();
     // In the query as it stands, the status, and what the script does.
     let queries = [
@@ -142,15 +148,23 @@ async fn identities() {
 
     // The API: one canonical value, or 422.
     let good = [
-        ("1", "52:54:00:00:01:01"), ("2", "52:54:00:00:01:0A"), ("3", "52-54-00-00-01-03"), ("4", "525400000104"),
-        ("5", "5254.0000.0105"), ("6", "525400-000106"), ("7", "01-52-54-00-00-01-07"), ("14", "02:00:00:00:01:08"),
+        ("1", "52:54:00:00:01:01"),
+        ("2", "52:54:00:00:01:0A"),
+        ("3", "52-54-00-00-01-03"),
+        ("4", "525400000104"),
+        ("5", "5254.0000.0105"),
+        ("6", "525400-000106"),
+        ("7", "01-52-54-00-00-01-07"),
+        ("14", "02:00:00:00:01:08"),
     ];
     for (n, (row, mac)) in good.into_iter().enumerate() {
-        let body = json!({"mac_address": mac, "node_name": format!("m{n}"), "boot_profile": "deb", "armed": false});
+        let body =
+            json!({"mac_address": mac, "node_name": format!("m{n}"), "boot_profile": "deb", "armed": false});
         let made = site.post(ASSIGNMENTS, body).await;
         rows.status(row, mac, &made, &[201]);
         let shown = made.json()["mac_address"].as_str().unwrap_or("").to_owned();
-        let canonical = shown.len() == 17 && shown.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b) || b == b':');
+        let canonical = shown.len() == 17
+            && shown.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b) || b == b':');
         rows.check(row, mac, canonical, &shown);
         let found = site.get(&format!("{ASSIGNMENTS}/{}", encoded(mac))).await;
         rows.status(row, mac, &found, &[200]);
@@ -158,10 +172,19 @@ async fn identities() {
         rows.status(row, "the same again", &site.post(ASSIGNMENTS, again).await, &[409]);
     }
     let bad = [
-        ("9", "52:54:0:a:b:c"), ("10", "5\u{15f}4:00:aa:bb:c"), ("11", "02:00:5e:10:00:00:00:01"),
-        ("12", "80:00:00:48:fe:80:00:00:00:00:00:00:00:02:c9:03:00:1b:73:01"), ("13", "00:00:00:00:00:00"),
-        ("13", "ff:ff:ff:ff:ff:ff"), ("13", "01:00:5e:00:00:01"), ("15", "52:54-00:aa:bb:cc"), ("15", "525400aabbc"),
-        ("15", "52:54:00:aa:bb:cd "), ("15", "52:54:00:aa:bb:cd\n"), ("15", "0x525400aabbcd"), ("16", ""),
+        ("9", "52:54:0:a:b:c"),
+        ("10", "5\u{15f}4:00:aa:bb:c"),
+        ("11", "02:00:5e:10:00:00:00:01"),
+        ("12", "80:00:00:48:fe:80:00:00:00:00:00:00:00:02:c9:03:00:1b:73:01"),
+        ("13", "00:00:00:00:00:00"),
+        ("13", "ff:ff:ff:ff:ff:ff"),
+        ("13", "01:00:5e:00:00:01"),
+        ("15", "52:54-00:aa:bb:cc"),
+        ("15", "525400aabbc"),
+        ("15", "52:54:00:aa:bb:cd "),
+        ("15", "52:54:00:aa:bb:cd\n"),
+        ("15", "0x525400aabbcd"),
+        ("16", ""),
     ];
     for (row, mac) in bad {
         let body = json!({"mac_address": mac, "node_name": "bad", "boot_profile": "deb"});
@@ -171,13 +194,16 @@ async fn identities() {
         rows.check(row, mac, pointer == "/mac_address", pointer);
     }
     for (row, uuid) in [
-        ("19", "00000000-0000-0000-0000-000000000000"), ("19", "03000200-0400-0500-0006-000700080009"),
-        ("20", "Not Settable"), ("21", "4c4c4544"),
+        ("19", "00000000-0000-0000-0000-000000000000"),
+        ("19", "03000200-0400-0500-0006-000700080009"),
+        ("20", "Not Settable"),
+        ("21", "4c4c4544"),
     ] {
         let answer = site.patch(&format!("{ASSIGNMENTS}/{MAC}"), json!({"uuid": uuid})).await;
         rows.status(row, uuid, &answer, &[422]);
     }
-    let answer = site.patch(&format!("{ASSIGNMENTS}/{MAC}"), json!({"serial": "To be filled by O.E.M."})).await;
+    let answer =
+        site.patch(&format!("{ASSIGNMENTS}/{MAC}"), json!({"serial": "To be filled by O.E.M."})).await;
     rows.status("20", "serial", &answer, &[422]);
     rows.done();
 }
@@ -279,29 +305,57 @@ async fn urls_and_queries() {
         }
         rows.status("51", pairs, &call.send().await, &[400]);
     }
-    rows.status("52", "no Host", &site.anonymous("GET", "/boot/menu.ipxe").without("host").send().await, &[400]);
-    rows.status("52", "two Hosts", &site.anonymous("GET", "/boot/menu.ipxe").also("host", "b").send().await, &[400]);
+    rows.status(
+        "52",
+        "no Host",
+        &site.anonymous("GET", "/boot/menu.ipxe").without("host").send().await,
+        &[400],
+    );
+    rows.status(
+        "52",
+        "two Hosts",
+        &site.anonymous("GET", "/boot/menu.ipxe").also("host", "b").send().await,
+        &[400],
+    );
     // 47 to 49: ranges and conditions.
     let whole = site.boot("/boot/assets/m/memtest.bin").await.is(200);
     let etag = whole.header("etag").to_owned();
     let thousand = format!("bytes={}", vec!["0-0"; 1000].join(","));
     let ranges = [
-        ("47", "range", thousand.as_str(), 200), ("47", "range", "bytes=0-5,3-9", 200), ("48", "range", "bytes=-0", 416),
-        ("48", "range", "bytes=99999999999999999999-", 416), ("48", "range", "bytes=5-1", 200),
-        ("48", "range", "items=0-1", 200), ("48", "range", "bytes=0-99999999999999999999", 206),
-        ("48", "range", "bytes=abc", 200), ("49", "if-none-match", "*", 304), ("49", "if-none-match", "\"x\"", 200),
+        ("47", "range", thousand.as_str(), 200),
+        ("47", "range", "bytes=0-5,3-9", 200),
+        ("48", "range", "bytes=-0", 416),
+        ("48", "range", "bytes=99999999999999999999-", 416),
+        ("48", "range", "bytes=5-1", 200),
+        ("48", "range", "items=0-1", 200),
+        ("48", "range", "bytes=0-99999999999999999999", 206),
+        ("48", "range", "bytes=abc", 200),
+        ("49", "if-none-match", "*", 304),
+        ("49", "if-none-match", "\"x\"", 200),
     ];
     for (row, name, value, want) in ranges {
         let answer = site.anonymous("GET", "/boot/assets/m/memtest.bin").set(name, value).send().await;
         rows.status(row, value, &answer, &[want]);
         rows.check(row, value, want != 200 || answer.body == whole.body, "not the whole");
     }
-    let stale = site.anonymous("GET", "/boot/assets/m/memtest.bin").set("range", "bytes=0-0").set("if-range", "\"old\"");
+    let stale = site
+        .anonymous("GET", "/boot/assets/m/memtest.bin")
+        .set("range", "bytes=0-0")
+        .set("if-range", "\"old\"");
     rows.status("49", "stale If-Range", &stale.send().await, &[200]);
-    let good = site.anonymous("GET", "/boot/assets/m/memtest.bin").set("range", "bytes=0-0").set("if-range", &etag);
+    let good =
+        site.anonymous("GET", "/boot/assets/m/memtest.bin").set("range", "bytes=0-0").set("if-range", &etag);
     rows.status("49", "If-Range", &good.send().await, &[206]);
     // 50: methods.
-    for (method, want) in [("HEAD", 200), ("POST", 405), ("PUT", 405), ("DELETE", 405), ("TRACE", 405), ("OPTIONS", 405), ("BREW", 405)] {
+    for (method, want) in [
+        ("HEAD", 200),
+        ("POST", 405),
+        ("PUT", 405),
+        ("DELETE", 405),
+        ("TRACE", 405),
+        ("OPTIONS", 405),
+        ("BREW", 405),
+    ] {
         let answer = site.anonymous(method, "/boot/assets/m/memtest.bin").send().await;
         rows.status("50", method, &answer, &[want]);
         rows.check("50", method, want == 200 || answer.header("allow").contains("GET"), "no Allow");
@@ -313,7 +367,12 @@ async fn urls_and_queries() {
     // 56: nothing is ever compressed.
     for uri in ["/boot/assets/m/memtest.bin", "/boot/menu.ipxe"] {
         let answer = site.anonymous("GET", uri).set("accept-encoding", "gzip, br, zstd").send().await;
-        rows.check("56", uri, answer.status == 200 && answer.header("content-encoding").is_empty(), "encoded");
+        rows.check(
+            "56",
+            uri,
+            answer.status == 200 && answer.header("content-encoding").is_empty(),
+            "encoded",
+        );
     }
     rows.done();
 }
@@ -339,7 +398,9 @@ async fn planted_links_and_pipes_are_refused_without_a_hang() {
         }
         (row, what)
     };
-    for (row, what) in [("45", "link to a file"), ("45", "link to a folder"), ("46", "pipe"), ("46", "folder")] {
+    for (row, what) in
+        [("45", "link to a file"), ("45", "link to a folder"), ("46", "pipe"), ("46", "folder")]
+    {
         let (row, what) = plant(row, what);
         let answer = site.boot("/boot/assets/m/kernel").await;
         rows.status(row, what, &answer, &[404]);
@@ -359,8 +420,11 @@ async fn what_only_bytes_on_a_wire_show() {
     site.profile(memtest("m")).await;
     let wire = Wire::start(&site).await;
     let mut rows = Rows::default();
-    let get = |rest: &str| format!("GET {rest} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").into_bytes();
-    let post = |headers: &str, body: &str| format!("POST /boot/report HTTP/1.1\r\nHost: a\r\n{headers}\r\n{body}").into_bytes();
+    let get =
+        |rest: &str| format!("GET {rest} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").into_bytes();
+    let post = |headers: &str, body: &str| {
+        format!("POST /boot/report HTTP/1.1\r\nHost: a\r\n{headers}\r\n{body}").into_bytes()
+    };
     let headers: String = (0..1000).map(|n| format!("X-{n}: y\r\n")).collect();
     // A request that hides behind the first one: answered twice, it was smuggled.
     let hidden = "GET /livez HTTP/1.1\r\nHost: a\r\n\r\n";
@@ -370,23 +434,69 @@ async fn what_only_bytes_on_a_wire_show() {
         // hyper stops reading at 64 KiB and says 431 before the router sees anything.
         ("24", "1 MB of query", get(&format!("/boot/menu.ipxe?q={}", "x".repeat(1_000_000))), &[414, 431]),
         ("25", "10000 parameters", get(&format!("/boot/menu.ipxe?{}", "a=1&".repeat(1500))), &[400]),
-        ("25", "1000 headers", format!("GET /livez HTTP/1.1\r\nHost: a\r\n{headers}\r\n").into_bytes(), &[431, 400]),
-        ("27", "a raw line break", b"GET /boot/menu.ipxe?mac=\nset HTTP/1.1\r\nHost: a\r\n\r\n".to_vec(), &[400]),
+        (
+            "25",
+            "1000 headers",
+            format!("GET /livez HTTP/1.1\r\nHost: a\r\n{headers}\r\n").into_bytes(),
+            &[431, 400],
+        ),
+        (
+            "27",
+            "a raw line break",
+            b"GET /boot/menu.ipxe?mac=\nset HTTP/1.1\r\nHost: a\r\n\r\n".to_vec(),
+            &[400],
+        ),
         ("50", "HTTP/2", b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec(), &[400, 505, 0]),
         ("50", "CONNECT", b"CONNECT evil.com:443 HTTP/1.1\r\nHost: evil.com\r\n\r\n".to_vec(), &[400, 405]),
-        ("51", "CL and TE", post(&format!("Content-Length: {}\r\nTransfer-Encoding: chunked\r\n", 5 + hidden.len()), &format!("0\r\n\r\n{hidden}")), &[400]),
-        ("51", "TE and CL", post(&format!("Transfer-Encoding: chunked\r\nContent-Length: {}\r\n", 5 + hidden.len()), &format!("0\r\n\r\n{hidden}")), &[400]),
+        (
+            "51",
+            "CL and TE",
+            post(
+                &format!("Content-Length: {}\r\nTransfer-Encoding: chunked\r\n", 5 + hidden.len()),
+                &format!("0\r\n\r\n{hidden}"),
+            ),
+            &[400],
+        ),
+        (
+            "51",
+            "TE and CL",
+            post(
+                &format!("Transfer-Encoding: chunked\r\nContent-Length: {}\r\n", 5 + hidden.len()),
+                &format!("0\r\n\r\n{hidden}"),
+            ),
+            &[400],
+        ),
         ("51", "two lengths", post("Content-Length: 5\r\nContent-Length: 6\r\n", "aaaaaa"), &[400]),
         ("51", "a list of lengths", post("Content-Length: 5, 6\r\n", "aaaaaa"), &[400]),
         ("51", "a signed length", post("Content-Length: +5\r\n", "aaaaa"), &[400]),
-        ("51", "a blank before the colon", post("Transfer-Encoding : chunked\r\n", &format!("0\r\n\r\n{hidden}")), &[400]),
-        ("51", "an unknown coding", post("Transfer-Encoding: xchunked\r\n", &format!("0\r\n\r\n{hidden}")), &[400, 501]),
-        ("51", "a folded line", b"GET /livez HTTP/1.1\r\nHost: a\r\nX-A: b\r\n  c\r\nConnection: close\r\n\r\n".to_vec(), &[400]),
+        (
+            "51",
+            "a blank before the colon",
+            post("Transfer-Encoding : chunked\r\n", &format!("0\r\n\r\n{hidden}")),
+            &[400],
+        ),
+        (
+            "51",
+            "an unknown coding",
+            post("Transfer-Encoding: xchunked\r\n", &format!("0\r\n\r\n{hidden}")),
+            &[400, 501],
+        ),
+        (
+            "51",
+            "a folded line",
+            b"GET /livez HTTP/1.1\r\nHost: a\r\nX-A: b\r\n  c\r\nConnection: close\r\n\r\n".to_vec(),
+            &[400],
+        ),
         ("51", "a megabyte of chunk extension", post("", &chunk_ext).split_off(0), &[400, 408, 413]),
         ("51", "a bad chunk size", post("Transfer-Encoding: chunked\r\n", "zz\r\n\r\n"), &[400]),
         ("52", "absolute form", get("http://evil.com/boot/menu.ipxe"), &[400]),
         ("52", "no Host", b"GET /boot/menu.ipxe HTTP/1.1\r\nConnection: close\r\n\r\n".to_vec(), &[400]),
-        ("52", "two Hosts", b"GET /boot/menu.ipxe HTTP/1.1\r\nHost: a\r\nHost: b\r\nConnection: close\r\n\r\n".to_vec(), &[400]),
+        (
+            "52",
+            "two Hosts",
+            b"GET /boot/menu.ipxe HTTP/1.1\r\nHost: a\r\nHost: b\r\nConnection: close\r\n\r\n".to_vec(),
+            &[400],
+        ),
     ];
     for (row, what, bytes, want) in cases {
         let bytes = if what == "a megabyte of chunk extension" {
@@ -397,17 +507,37 @@ async fn what_only_bytes_on_a_wire_show() {
         };
         let said = wire.send(&bytes).await;
         let first = said.statuses.first().copied().unwrap_or(0);
-        rows.check(row, what, want.contains(&first), format!("{first} instead of {want:?}: {:.200}", said.text));
+        rows.check(
+            row,
+            what,
+            want.contains(&first),
+            format!("{first} instead of {want:?}: {:.200}", said.text),
+        );
         rows.check(row, what, said.statuses.len() <= 1, format!("answered {:?}", said.statuses));
         rows.check(row, what, !said.text.contains("\r\n\r\nok\n"), "the hidden request was answered");
     }
     // 51: line ends without CR are read, as RFC 9112 (2.2) allows; nothing more comes of them.
     let said = wire.send(b"GET /livez HTTP/1.1\nHost: a\nConnection: close\n\n").await;
     rows.check("51", "bare line feeds", said.statuses == [200], format!("{:?}", said.statuses));
-    let said = wire.send(b"POST /boot/report HTTP/1.1\nHost: a\nContent-Length: 3\nTransfer-Encoding: chunked\n\n0\n\n").await;
-    rows.check("51", "bare line feeds and two lengths", said.statuses == [400], format!("{:?}", said.statuses));
+    let said = wire
+        .send(b"POST /boot/report HTTP/1.1\nHost: a\nContent-Length: 3\nTransfer-Encoding: chunked\n\n0\n\n")
+        .await;
+    rows.check(
+        "51",
+        "bare line feeds and two lengths",
+        said.statuses == [400],
+        format!("{:?}", said.statuses),
+    );
     // 53: a body on a GET is no second request.
-    let said = wire.send(format!("GET /livez HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: {}\r\n\r\n{hidden}", hidden.len()).as_bytes()).await;
+    let said = wire
+        .send(
+            format!(
+                "GET /livez HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: {}\r\n\r\n{hidden}",
+                hidden.len()
+            )
+            .as_bytes(),
+        )
+        .await;
     rows.check("53", "a body on GET", said.statuses == [200], format!("{:?}", said.statuses));
     // 54: refused before the body, without the word to send it.
     let said = wire.send(b"POST /boot/menu.ipxe HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nConnection: close\r\nContent-Length: 5\r\n\r\n").await;
@@ -418,7 +548,12 @@ async fn what_only_bytes_on_a_wire_show() {
     rows.check("51", "HTTP/1.0", !said.text.to_lowercase().contains("transfer-encoding"), &said.text);
     // One connection serves a whole boot, errors included (measured: iPXE keeps it).
     let mut stream = wire.connect().await;
-    for (path, want) in [("/boot/nothing", "405"), ("/boot/menu.ipxe", "405"), ("/boot/assets/m/nothing", "404"), ("/boot/assets/m/memtest.bin", "200")] {
+    for (path, want) in [
+        ("/boot/nothing", "405"),
+        ("/boot/menu.ipxe", "405"),
+        ("/boot/assets/m/nothing", "404"),
+        ("/boot/assets/m/memtest.bin", "200"),
+    ] {
         stream.write_all(format!("HEAD {path} HTTP/1.1\r\nHost: a\r\n\r\n").as_bytes()).await.unwrap();
         let head = head(&mut stream).await;
         rows.check("50", path, head.starts_with(&format!("HTTP/1.1 {want}")), head);
@@ -430,17 +565,29 @@ async fn what_only_bytes_on_a_wire_show() {
 async fn bodies() {
     let site = Site::start().await;
     let mut rows = Rows::default();
-    let send = |body: Vec<u8>| site.call("POST", PROFILES).set("content-type", "application/json").body(body).send();
+    let send =
+        |body: Vec<u8>| site.call("POST", PROFILES).set("content-type", "application/json").body(body).send();
     let valid = |name: &str| json!({"name": name, "profile_type": "custom", "kernel_path": "k"});
-    let deep = |n: usize| format!("{{\"name\":\"x\",\"params\":{{\"p\":{}{}}}}}", "[".repeat(n), "]".repeat(n));
+    let deep =
+        |n: usize| format!("{{\"name\":\"x\",\"params\":{{\"p\":{}{}}}}}", "[".repeat(n), "]".repeat(n));
     let cases: Vec<(&str, &str, Vec<u8>, &[u16])> = vec![
         ("57", "YAML", b"a: &a [x,x]\nb: [*a,*a]".to_vec(), &[400]),
         ("58", "100 KB of [", "[".repeat(100_000).into_bytes(), &[400]),
         ("59", "a YAML tag", b"!!python/object:os.system {}".to_vec(), &[400]),
         ("60", "depth 200000", deep(200_000).into_bytes(), &[400]),
         ("60", "depth 40", deep(40).into_bytes(), &[400]),
-        ("61", "a key twice", br#"{"name":"a","name":"b","profile_type":"custom","kernel_path":"k"}"#.to_vec(), &[400]),
-        ("61", "a key twice below", br#"{"name":"a","profile_type":"custom","kernel_path":"k","params":{"a":1,"a":2}}"#.to_vec(), &[400]),
+        (
+            "61",
+            "a key twice",
+            br#"{"name":"a","name":"b","profile_type":"custom","kernel_path":"k"}"#.to_vec(),
+            &[400],
+        ),
+        (
+            "61",
+            "a key twice below",
+            br#"{"name":"a","profile_type":"custom","kernel_path":"k","params":{"a":1,"a":2}}"#.to_vec(),
+            &[400],
+        ),
         ("62", "NaN", br#"{"name":"a","params":{"a":NaN}}"#.to_vec(), &[400]),
         ("62", "1e999", br#"{"name":"a","params":{"a":1e999}}"#.to_vec(), &[400]),
         ("62", "a lone surrogate", br#"{"name":"a","description":"\ud800"}"#.to_vec(), &[400]),
@@ -449,9 +596,24 @@ async fn bodies() {
         ("62", "not UTF-8", b"{\"name\":\"\xff\"}".to_vec(), &[400]),
         ("62", "empty", vec![], &[400]),
         ("62", "an array", b"[]".to_vec(), &[422]),
-        ("62", "an unknown field", br#"{"name":"a","profile_type":"custom","kernel_path":"k","is_admin":true}"#.to_vec(), &[422]),
-        ("62", "an id", br#"{"name":"a","profile_type":"custom","kernel_path":"k","id":"mine"}"#.to_vec(), &[422]),
-        ("62", "a revision", br#"{"name":"a","profile_type":"custom","kernel_path":"k","revision":9}"#.to_vec(), &[422]),
+        (
+            "62",
+            "an unknown field",
+            br#"{"name":"a","profile_type":"custom","kernel_path":"k","is_admin":true}"#.to_vec(),
+            &[422],
+        ),
+        (
+            "62",
+            "an id",
+            br#"{"name":"a","profile_type":"custom","kernel_path":"k","id":"mine"}"#.to_vec(),
+            &[422],
+        ),
+        (
+            "62",
+            "a revision",
+            br#"{"name":"a","profile_type":"custom","kernel_path":"k","revision":9}"#.to_vec(),
+            &[422],
+        ),
         ("62", "another type", br#"{"name":1,"profile_type":"custom","kernel_path":"k"}"#.to_vec(), &[422]),
         ("55", "1 MiB and one byte", [b"{\"name\":\"".to_vec(), vec![b'a'; 1024 * 1024]].concat(), &[413]),
     ];
@@ -466,12 +628,20 @@ async fn bodies() {
     let made = site.post(PROFILES, body).await;
     rows.check("62", "2^53+1", made.json()["params"]["n"] == 9_007_199_254_740_993_i64, made.text());
     // 55: nothing is decompressed.
-    let gzip = site.call("POST", PROFILES).set("content-type", "application/json").set("content-encoding", "gzip").body(vec![31, 139]);
+    let gzip = site
+        .call("POST", PROFILES)
+        .set("content-type", "application/json")
+        .set("content-encoding", "gzip")
+        .body(vec![31, 139]);
     rows.status("55", "gzip", &gzip.send().await, &[415]);
-    let gzip = site.call("PUT", &format!("{PROFILES}/big/assets/k")).set("content-encoding", "gzip").body(vec![31, 139]);
+    let gzip = site
+        .call("PUT", &format!("{PROFILES}/big/assets/k"))
+        .set("content-encoding", "gzip")
+        .body(vec![31, 139]);
     rows.status("55", "gzip upload", &gzip.send().await, &[415]);
     for kind in ["text/plain", "application/x-www-form-urlencoded", "application/yaml", ""] {
-        let answer = site.call("POST", PROFILES).set("content-type", kind).body(valid("z").to_string()).send().await;
+        let answer =
+            site.call("POST", PROFILES).set("content-type", kind).body(valid("z").to_string()).send().await;
         rows.status("57", kind, &answer, &[415]);
     }
     // Nothing of all this was stored.
@@ -523,10 +693,18 @@ async fn names_arguments_and_templates() {
         ("33", "boot_params", json!(long.as_str())),
         ("34", "boot_params", json!(kargs(4200))),
         ("63", "config_template", json!("{% for i in range(10**9) %}x{% endfor %}")),
-        ("63", "config_template", json!("{% for i in range(9999) %}{% for j in range(9999) %}x{% endfor %}{% endfor %}")),
+        (
+            "63",
+            "config_template",
+            json!("{% for i in range(9999) %}{% for j in range(9999) %}x{% endfor %}{% endfor %}"),
+        ),
         ("63", "config_template", json!("{{ 'a' * 10**8 }}")),
         ("63", "config_template", json!("{% macro m() %}{{ m() }}{% endmacro %}{{ m() }}")),
-        ("63", "config_template", json!(format!("{{{{ 'a'{} }}}}", " | replace('a', 'aaaaaaaaaa')".repeat(12)))),
+        (
+            "63",
+            "config_template",
+            json!(format!("{{{{ 'a'{} }}}}", " | replace('a', 'aaaaaaaaaa')".repeat(12))),
+        ),
         ("64", "config_template", json!("{% include '/etc/shadow' %}")),
         ("64", "config_template", json!("{% import '/etc/shadow' as x %}")),
         ("64", "config_template", json!("{% extends '/etc/shadow' %}")),
@@ -536,14 +714,22 @@ async fn names_arguments_and_templates() {
         ("66", "config_template", json!("a\n{{ nothing.here }}")),
         ("66", "config_template", json!("a\n  {{ machine.nope }}")),
         ("66", "boot_params", json!("{{ params.x | nofilter }}")),
-        ("67", "config_template", json!("{% for i in range(20000) %}0123456789012345678901234567890123456789012345678901234567890123456789{% endfor %}")),
+        (
+            "67",
+            "config_template",
+            json!(
+                "{% for i in range(20000) %}0123456789012345678901234567890123456789012345678901234567890123456789{% endfor %}"
+            ),
+        ),
         ("67", "config_template", json!(source.as_str())),
     ];
     for (row, field, value) in bad {
         let answer = site.post(PROFILES, profile(field, value.clone())).await;
         rows.status(row, &value, &answer, &[422]);
         let errors = answer.json()["errors"].clone();
-        let named = errors.as_array().is_some_and(|e| e.iter().any(|e| e["pointer"].as_str().is_some_and(|p| p.starts_with(&format!("/{field}")))));
+        let named = errors.as_array().is_some_and(|e| {
+            e.iter().any(|e| e["pointer"].as_str().is_some_and(|p| p.starts_with(&format!("/{field}"))))
+        });
         rows.check(row, &value, named, format!("does not name /{field}: {errors}"));
         if row == "66" && field == "config_template" {
             rows.check(row, &value, errors.to_string().contains("line 2"), errors);
@@ -555,25 +741,47 @@ async fn names_arguments_and_templates() {
     let shown = json!({"name": "q", "profile_type": "custom", "kernel_path": "k", "description": "a\u{1b}[2J\n\u{202e}b\u{2028}c"});
     let shown = site.post(PROFILES, shown).await.is(201).json();
     let text = shown["description"].as_str().unwrap();
-    rows.check("32", text, !text.contains(|c: char| c.is_control() || ('\u{2028}'..='\u{202e}').contains(&c)), text);
+    rows.check(
+        "32",
+        text,
+        !text.contains(|c: char| c.is_control() || ('\u{2028}'..='\u{202e}').contains(&c)),
+        text,
+    );
     // 34: long, but possible: with a warning.
     site.asset("q", "k", b"x").await;
     site.patch(&format!("{PROFILES}/q"), json!({"boot_params": kargs(3000)})).await.is(200);
     site.assign(MAC, "n1", "q", json!({})).await;
     let explained = site.get(&format!("/api/v1/boot/explain?mac={MAC}")).await.is(200).json();
-    rows.check("34", "3000 bytes", explained["warnings"].to_string().contains("2047"), &explained["warnings"]);
+    rows.check(
+        "34",
+        "3000 bytes",
+        explained["warnings"].to_string().contains("2047"),
+        &explained["warnings"],
+    );
     // 35: an operator's values stay values.
     let uri = format!("{PROFILES}/q");
     site.patch(&uri, json!({"boot_params": "console={{ params.console }} root={{ params.root }}", "params": {"console": "tty0", "root": "a"}})).await.is(200);
     for value in ["tty0 init=/bin/sh", "tty0\trd.break", "tty0\nrd.break", "tty0\u{a0}x"] {
         let patch = json!({"boot_params_override": {"console": value}});
-        let answer = site.call("PATCH", &format!("{ASSIGNMENTS}/{MAC}")).token(site.operator().await).json(&patch).send().await;
+        let answer = site
+            .call("PATCH", &format!("{ASSIGNMENTS}/{MAC}"))
+            .token(site.operator().await)
+            .json(&patch)
+            .send()
+            .await;
         rows.status("35", value, &answer, &[422]);
     }
-    let answer = site.call("PATCH", &uri).token(site.operator().await).json(&json!({"boot_params": "init=/bin/sh"})).send().await;
+    let answer = site
+        .call("PATCH", &uri)
+        .token(site.operator().await)
+        .json(&json!({"boot_params": "init=/bin/sh"}))
+        .send()
+        .await;
     rows.status("35", "an operator changes the profile", &answer, &[403]);
     // 29 to 32: names of nodes.
-    for name in ["x||shell", "a ; reboot", "&& chain http://evil", "\u{1b}[2J", "a\u{202e}b", "\u{1f680}", "a\n", ""] {
+    for name in
+        ["x||shell", "a ; reboot", "&& chain http://evil", "\u{1b}[2J", "a\u{202e}b", "\u{1f680}", "a\n", ""]
+    {
         let answer = site.patch(&format!("{ASSIGNMENTS}/{MAC}"), json!({"node_name": name})).await;
         rows.status("32", name, &answer, &[422]);
     }
@@ -589,15 +797,26 @@ async fn uploads() {
     let put = |bytes: Vec<u8>| site.call("PUT", &uri).body(bytes);
     rows.status("68", "nothing", &put(vec![]).send().await, &[422]);
     rows.status("68", "one byte too many", &put(vec![1; 1024 * 1024 + 1]).send().await, &[413]);
-    rows.status("68", "a length that is too much", &put(vec![]).set("content-length", "99999999999").send().await, &[413]);
+    rows.status(
+        "68",
+        "a length that is too much",
+        &put(vec![]).set("content-length", "99999999999").send().await,
+        &[413],
+    );
     let endless = futures_util::stream::repeat_with(|| Ok::<_, std::io::Error>(vec![0_u8; 65_536]));
     let answer = site.call("PUT", &uri).body(Body::from_stream(endless)).send().await;
     rows.status("68", "a body without end", &answer, &[413]);
     let pieces = [Ok(vec![0_u8; 1000]), Err(std::io::Error::other("gone"))];
-    let answer = site.call("PUT", &uri).body(Body::from_stream(futures_util::stream::iter(pieces))).send().await;
+    let answer =
+        site.call("PUT", &uri).body(Body::from_stream(futures_util::stream::iter(pieces))).send().await;
     rows.status("68", "cut off", &answer, &[400]);
     let wrong = "0".repeat(64);
-    rows.status("69", "another digest", &put(b"x".to_vec()).set("x-content-sha256", &wrong).send().await, &[422]);
+    rows.status(
+        "69",
+        "another digest",
+        &put(b"x".to_vec()).set("x-content-sha256", &wrong).send().await,
+        &[422],
+    );
     rows.status("69", "no digest", &put(b"x".to_vec()).set("x-content-sha256", "abc").send().await, &[422]);
     for name in [".hidden", "a%2fb", "..", "CON", "a%20b", &"a".repeat(300)] {
         let answer = site.call("PUT", &format!("{PROFILES}/m/assets/{name}")).body("x").send().await;
@@ -610,7 +829,9 @@ async fn uploads() {
     // A hundred at once, all of them whole.
     let many = (0..100).map(|n| {
         let site = &site;
-        async move { site.call("PUT", &format!("{PROFILES}/m/assets/f{n}")).body(vec![n as u8; 5000]).send().await }
+        async move {
+            site.call("PUT", &format!("{PROFILES}/m/assets/f{n}")).body(vec![n as u8; 5000]).send().await
+        }
     });
     for answer in futures_util::future::join_all(many).await {
         rows.status("68", "100 at once", &answer, &[201]);
@@ -671,7 +892,9 @@ async fn tokens() {
         }
         call.send()
     };
-    let with = |name: &'static str, value: &str| HeaderMap::from_iter([(name.parse().unwrap(), value.parse().unwrap())]);
+    let with = |name: &'static str, value: &str| {
+        HeaderMap::from_iter([(name.parse().unwrap(), value.parse().unwrap())])
+    };
     rows.status("82", "HEAD", &ask("HEAD", HeaderMap::new()).await, &[405]);
     rows.status("82", "Range", &ask("GET", with("range", "bytes=0-0")).await, &[416]);
     rows.status("82", "POST", &ask("POST", HeaderMap::new()).await, &[405]);
@@ -707,7 +930,8 @@ async fn what_machines_write_stays_data() {
     site.assign(MAC, "n1", "deb", json!({})).await;
     let mut rows = Rows::default();
     let nasty = "a\n{\"level\":\"error\"}\u{1b}[31m\u{202e}<script>&%s\u{7f}";
-    let machine = Machine::bios(MAC).set("product", nasty).set("manufacturer", "${uuid} spaces and #hash&amp");
+    let machine =
+        Machine::bios(MAC).set("product", nasty).set("manufacturer", "${uuid} spaces and #hash&amp");
     let config = machine.fetch(&site, &machine.boot(&site).arg("url")).await.is(200).text();
     let start = config.find("/boot/report").unwrap();
     let report = config[start..].split('\'').next().unwrap().trim_end_matches("&stage=installed").to_owned();
@@ -719,7 +943,12 @@ async fn what_machines_write_stays_data() {
     rows.status("99", "a body without end", &post(Body::from_stream(endless)).await, &[413]);
     for event in site.events("").await {
         let text = event["message"].as_str().unwrap().to_owned();
-        rows.check("96", &text, !text.contains(|c: char| c.is_control() || c == '\u{202e}'), "not one clean line");
+        rows.check(
+            "96",
+            &text,
+            !text.contains(|c: char| c.is_control() || c == '\u{202e}'),
+            "not one clean line",
+        );
         rows.check("99", &text, text.chars().count() <= 1024, "too long");
     }
     let list = site.get("/api/v1/boot/machines").await.is(200);
@@ -727,6 +956,11 @@ async fn what_machines_write_stays_data() {
     rows.check("100", &product, !product.contains(|c: char| c.is_control()), "control characters");
     // A stranger with such a name sees it in the menu, as text, and nothing of it runs.
     let run = Machine::efi("52:54:00:00:00:98").set("product", nasty).set("serial", "||shell").boot(&site);
-    rows.check("100", "menu", run.trace.ran("shell").is_empty() && !run.trace.menus.is_empty(), run.trace.screen());
+    rows.check(
+        "100",
+        "menu",
+        run.trace.ran("shell").is_empty() && !run.trace.menus.is_empty(),
+        run.trace.screen(),
+    );
     rows.done();
 }

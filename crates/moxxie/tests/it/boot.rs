@@ -50,8 +50,18 @@ async fn one_arm_is_one_install_and_then_the_disk() {
         machine.fetch(&site, &boot.arg("url")).await.is(403);
         machine.boot(&site).went_local();
 
-        let kinds: Vec<_> = site.events("").await.iter().rev().map(|e| e["kind"].as_str().unwrap().to_owned()).collect();
-        let want = ["armed", "boot", "config.delivered", "config.delivered", "report.started", "report.installed", "config.refused", "local"];
+        let kinds: Vec<_> =
+            site.events("").await.iter().rev().map(|e| e["kind"].as_str().unwrap().to_owned()).collect();
+        let want = [
+            "armed",
+            "boot",
+            "config.delivered",
+            "config.delivered",
+            "report.started",
+            "report.installed",
+            "config.refused",
+            "local",
+        ];
         assert_eq!(kinds, want, "{case}");
         let seen = site.get("/api/v1/boot/machines").await.is(200).json();
         assert_eq!(seen["items"][0]["platform"], if firmware == "bios" { "pcbios" } else { "efi" });
@@ -277,7 +287,11 @@ async fn an_assigned_machine_may_choose_a_harmless_profile_and_keeps_its_window(
     let boot = Machine::bios(MAC).boot_from(&site, "/boot/memtest.ipxe");
     assert!(boot.kernel().kernel.ends_with("/memtest.bin"));
     assert_eq!(site.state(MAC).await, "armed");
-    assert_eq!(Machine::bios(MAC).boot_from(&site, "/boot/deb.ipxe").arg("hostname"), "n1", "its own by name");
+    assert_eq!(
+        Machine::bios(MAC).boot_from(&site, "/boot/deb.ipxe").arg("hostname"),
+        "n1",
+        "its own by name"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -315,9 +329,15 @@ async fn conflicting_identities_get_the_disk_and_an_event() {
     let messages = site.messages("identity.conflict").await;
     assert_eq!(messages.len(), 2, "{messages:?}");
     assert!(messages.iter().all(|m| m.contains("n1") && m.contains("n2")), "{messages:?}");
-    assert_eq!((site.state(MAC).await, site.state("52:54:00:00:00:12").await), ("armed".into(), "armed".into()));
+    assert_eq!(
+        (site.state(MAC).await, site.state("52:54:00:00:00:12").await),
+        ("armed".into(), "armed".into())
+    );
     // A pinned UUID that another board sends.
-    Machine::bios("52:54:00:00:00:12").set("uuid", "4c4c4544-0000-3510-8051-b4c04f4c4d33").boot(&site).went_local();
+    Machine::bios("52:54:00:00:00:12")
+        .set("uuid", "4c4c4544-0000-3510-8051-b4c04f4c4d33")
+        .boot(&site)
+        .went_local();
     // The first machine that boots in a window owns it: a second board with the same MAC does not.
     let own = Machine::bios(MAC).set("uuid", "11111111-2222-3333-4444-555555555555");
     own.boot(&site).kernel();
@@ -369,7 +389,8 @@ async fn assets_with_ranges_conditions_head_and_double_slashes() {
     assert_eq!((whole.header("etag"), whole.header("accept-ranges")), (etag.as_str(), "bytes"));
     assert_eq!(whole.header("content-length"), "1000000");
     // Shim asks with two slashes.
-    for path in ["/boot/assets/m//grubx64.efi", "/boot/assets//m/grubx64.efi", "/boot/assets/m///grubx64.efi"] {
+    for path in ["/boot/assets/m//grubx64.efi", "/boot/assets//m/grubx64.efi", "/boot/assets/m///grubx64.efi"]
+    {
         assert!(site.boot(path).await.is(200).body == bytes, "{path}");
     }
     let head = site.anonymous("HEAD", uri).send().await.is(200);
@@ -416,21 +437,26 @@ async fn links_follow_the_host_that_was_asked_or_the_public_url() {
         ("[fd00::1]:81", "http://[fd00::1]:81/boot/"),
     ] {
         let script = site.anonymous("GET", &menu).set("host", host).send().await.is(200).text();
-        let links: Vec<&str> = script.split_whitespace().filter_map(|w| w.find("http://").map(|at| &w[at..])).collect();
+        let links: Vec<&str> =
+            script.split_whitespace().filter_map(|w| w.find("http://").map(|at| &w[at..])).collect();
         assert!(!links.is_empty() && links.iter().all(|l| l.starts_with(base)), "{host}: {links:?}");
     }
     for bad in ["", "evil.com/x", "a b", "user@host", "a${b}", "host:0", "a\\b"] {
         site.anonymous("GET", &menu).set("host", bad).send().await.is(400);
         site.anonymous("GET", "/boot/menu.ipxe").set("host", bad).send().await.is(400);
     }
-    let forwarded = site.anonymous("GET", &menu).set("x-forwarded-host", "evil.com").set("forwarded", "host=evil.com");
+    let forwarded =
+        site.anonymous("GET", &menu).set("x-forwarded-host", "evil.com").set("forwarded", "host=evil.com");
     assert!(!forwarded.send().await.is(200).text().contains("evil"));
 
     let site = Site::with("public_url = \"http://pxe.example:81/\"").await;
     site.profile(debian("deb")).await;
     site.assign(MAC, "n1", "deb", json!({})).await;
     let script = site.anonymous("GET", &menu).set("host", "evil.com").send().await.is(200).text();
-    assert!(script.contains("http://pxe.example:81/boot/assets/deb/linux") && !script.contains("evil.com"), "{script}");
+    assert!(
+        script.contains("http://pxe.example:81/boot/assets/deb/linux") && !script.contains("evil.com"),
+        "{script}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -455,7 +481,10 @@ async fn a_machine_waits_for_bytes_that_are_away() {
     let site = Site::start().await;
     site.profile(debian("deb")).await;
     site.assign(MAC, "n1", "deb", json!({})).await;
-    let asset = site.get(&format!("{PROFILES}/deb/assets")).await.json()["items"][0]["sha256"].as_str().unwrap().to_owned();
+    let asset = site.get(&format!("{PROFILES}/deb/assets")).await.json()["items"][0]["sha256"]
+        .as_str()
+        .unwrap()
+        .to_owned();
     let place = site.app.config.assets_dir.join("sha256").join(&asset[..2]).join(&asset);
     let away = site.dir.path().join("away");
     std::fs::rename(&place, &away).unwrap();
@@ -492,7 +521,9 @@ async fn reports_are_bounded_cleaned_and_only_for_their_machine() {
     let config = machine.fetch(&site, &machine.boot(&site).arg("url")).await.is(200);
     let report = report_url(&config);
     let path = report.strip_prefix("http://10.0.0.1:8080").unwrap();
-    let post = |query: &str, body: Vec<u8>| site.anonymous("POST", &format!("{path}{query}")).from("10.0.0.50").body(body).send();
+    let post = |query: &str, body: Vec<u8>| {
+        site.anonymous("POST", &format!("{path}{query}")).from("10.0.0.50").body(body).send()
+    };
     post("&stage=started", vec![]).await.is(204);
     post("&stage=progress", b"line one\n\x1b[2J{\"level\":\"error\"}\xff\x00".to_vec()).await.is(204);
     post("&stage=progress&message=in%20the%20query", b"not this".to_vec()).await.is(204);
@@ -500,10 +531,15 @@ async fn reports_are_bounded_cleaned_and_only_for_their_machine() {
     let messages = site.messages("report.progress").await;
     assert_eq!(messages[1], "in the query");
     assert!(!messages[0].contains("hunter2secret"), "{messages:?}");
-    assert!(messages[2].starts_with("line one") && !messages[2].contains(|c: char| c.is_control()), "{messages:?}");
+    assert!(
+        messages[2].starts_with("line one") && !messages[2].contains(|c: char| c.is_control()),
+        "{messages:?}"
+    );
     post("&stage=progress", vec![b'x'; 65_536]).await.is(204);
     post("&stage=progress", vec![b'x'; 65_537]).await.is(413);
-    for bad in ["", "&stage=", "&stage=done", "&stage=started&stage=failed", "&stage=started&message=a&message=b"] {
+    for bad in
+        ["", "&stage=", "&stage=done", "&stage=started&stage=failed", "&stage=started&message=a&message=b"]
+    {
         post(bad, vec![]).await.is(400);
     }
     // The config's token does not report, and from elsewhere the right one does not either.
@@ -543,8 +579,10 @@ async fn every_bad_token_gets_the_same_answer_and_consumes_nothing() {
     let mut flipped = token.to_owned();
     let last = if flipped.ends_with('A') { "E" } else { "A" };
     flipped.replace_range(42.., last);
-    let swapped: String =
-        token.chars().map(|c| if c.is_ascii_lowercase() { c.to_ascii_uppercase() } else { c.to_ascii_lowercase() }).collect();
+    let swapped: String = token
+        .chars()
+        .map(|c| if c.is_ascii_lowercase() { c.to_ascii_uppercase() } else { c.to_ascii_lowercase() })
+        .collect();
     let bad = [
         page.to_owned(),
         format!("{page}?t="),
@@ -664,7 +702,12 @@ async fn a_profile_that_turns_destructive_does_not_ride_on_an_old_arm() {
     site.assign(MAC, "cp-1", "cp", json!({})).await;
     let machine = Machine::bios(MAC);
     let url = machine.boot(&site).arg("talos.config");
-    site.patch(&format!("{PROFILES}/cp"), json!({"boot_params": "talos.experimental.wipe=system site.rack=r1"})).await.is(200);
+    site.patch(
+        &format!("{PROFILES}/cp"),
+        json!({"boot_params": "talos.experimental.wipe=system site.rack=r1"}),
+    )
+    .await
+    .is(200);
     machine.fetch(&site, &url).await.is(403);
     machine.boot(&site).went_local();
     let messages = site.messages("reinstall.suppressed").await;

@@ -18,11 +18,18 @@ fn the_description_is_the_committed_one() {
     }
     let golden = std::fs::read_to_string(path).unwrap_or_default();
     if golden != now {
-        let line = golden.lines().zip(now.lines()).position(|(a, b)| a != b).unwrap_or_else(|| golden.lines().count().min(now.lines().count()));
-        let at = |text: &str| text.lines().skip(line.saturating_sub(5)).take(10).collect::<Vec<_>>().join("\n");
+        let line = golden
+            .lines()
+            .zip(now.lines())
+            .position(|(a, b)| a != b)
+            .unwrap_or_else(|| golden.lines().count().min(now.lines().count()));
+        let at =
+            |text: &str| text.lines().skip(line.saturating_sub(5)).take(10).collect::<Vec<_>>().join("\n");
         panic!(
             "the API's description changed at line {}; if that is meant, run the tests with UPDATE_GOLDEN=1 and say so in CHANGELOG.md\nwas:\n{}\nis:\n{}",
-            line + 1, at(&golden), at(&now)
+            line + 1,
+            at(&golden),
+            at(&now)
         );
     }
 }

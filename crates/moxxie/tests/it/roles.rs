@@ -35,9 +35,21 @@ const ROUTES: &[(&str, &str, For, &str, &str)] = &[
     ("get", "/readyz", For::Anybody, "", ""),
     ("get", "/metrics", For::Anybody, "", ""),
     ("get", "/api/v1/boot/profiles", For::Viewer, "", ""),
-    ("post", "/api/v1/boot/profiles", For::Admin, r#"{"name":"new","profile_type":"custom","kernel_path":"k"}"#, "profile.create"),
+    (
+        "post",
+        "/api/v1/boot/profiles",
+        For::Admin,
+        r#"{"name":"new","profile_type":"custom","kernel_path":"k"}"#,
+        "profile.create",
+    ),
     ("get", "/api/v1/boot/profiles/{name}", For::Viewer, "", ""),
-    ("put", "/api/v1/boot/profiles/{name}", For::Admin, r#"{"name":"spare","profile_type":"custom","kernel_path":"k2"}"#, "profile.update"),
+    (
+        "put",
+        "/api/v1/boot/profiles/{name}",
+        For::Admin,
+        r#"{"name":"spare","profile_type":"custom","kernel_path":"k2"}"#,
+        "profile.update",
+    ),
     ("patch", "/api/v1/boot/profiles/{name}", For::Admin, r#"{"description":"x"}"#, "profile.update"),
     ("delete", "/api/v1/boot/profiles/{name}", For::Admin, "", "profile.delete"),
     ("get", "/api/v1/boot/profiles/{name}/assets", For::Viewer, "", ""),
@@ -46,9 +58,21 @@ const ROUTES: &[(&str, &str, For, &str, &str)] = &[
     // Imports go out to other servers: here only that the role is asked for first.
     ("post", "/api/v1/boot/profiles/{name}/assets", For::Operator, r#"{"url":"http://127.0.0.1:9/k"}"#, ""),
     ("get", "/api/v1/boot/assignments", For::Viewer, "", ""),
-    ("post", "/api/v1/boot/assignments", For::Operator, r#"{"mac_address":"52:54:00:00:00:22","node_name":"n2","boot_profile":"deb"}"#, "assignment.create"),
+    (
+        "post",
+        "/api/v1/boot/assignments",
+        For::Operator,
+        r#"{"mac_address":"52:54:00:00:00:22","node_name":"n2","boot_profile":"deb"}"#,
+        "assignment.create",
+    ),
     ("get", "/api/v1/boot/assignments/{mac}", For::Viewer, "", ""),
-    ("put", "/api/v1/boot/assignments/{mac}", For::Operator, r#"{"mac_address":"52:54:00:00:00:11","node_name":"n9","boot_profile":"deb"}"#, "assignment.update"),
+    (
+        "put",
+        "/api/v1/boot/assignments/{mac}",
+        For::Operator,
+        r#"{"mac_address":"52:54:00:00:00:11","node_name":"n9","boot_profile":"deb"}"#,
+        "assignment.update",
+    ),
     ("patch", "/api/v1/boot/assignments/{mac}", For::Operator, r#"{"node_name":"n8"}"#, "assignment.update"),
     ("delete", "/api/v1/boot/assignments/{mac}", For::Operator, "", "assignment.delete"),
     ("post", "/api/v1/boot/assignments/{mac}/arm", For::Operator, "", "assignment.arm"),
@@ -56,7 +80,13 @@ const ROUTES: &[(&str, &str, For, &str, &str)] = &[
     ("get", "/api/v1/boot/explain", For::Viewer, "", ""),
     ("get", "/api/v1/boot/machines", For::Viewer, "", ""),
     ("get", "/api/v1/boot/events", For::Viewer, "", ""),
-    ("post", "/api/v1/boot/apply", For::Operator, r#"{"items":[{"kind":"assignment","mac_address":"52:54:00:00:00:33","node_name":"n3","boot_profile":"deb"}]}"#, "assignment.create"),
+    (
+        "post",
+        "/api/v1/boot/apply",
+        For::Operator,
+        r#"{"items":[{"kind":"assignment","mac_address":"52:54:00:00:00:33","node_name":"n3","boot_profile":"deb"}]}"#,
+        "assignment.create",
+    ),
     ("get", "/api/v1/boot/export", For::Viewer, "", ""),
     ("get", "/api/v1/audit", For::Viewer, "", ""),
     ("get", "/api/v1/tokens", For::Admin, "", ""),
@@ -81,7 +111,12 @@ fn described() -> Vec<(String, String)> {
 async fn furnished() -> (Site, String) {
     let site = Site::start().await;
     site.profile(debian("deb")).await;
-    site.post("/api/v1/boot/profiles", json!({"name": "spare", "profile_type": "custom", "kernel_path": "k"})).await.is(201);
+    site.post(
+        "/api/v1/boot/profiles",
+        json!({"name": "spare", "profile_type": "custom", "kernel_path": "k"}),
+    )
+    .await
+    .is(201);
     site.assign(MAC, "n1", "deb", json!({})).await;
     let token = site.post("/api/v1/tokens", json!({"name": "victim", "role": "viewer"})).await.is(201).json();
     (site, token["id"].as_str().unwrap().to_owned())
@@ -91,8 +126,15 @@ fn uri(path: &str, token_id: &str) -> String {
     let query = if path.ends_with("/explain") { format!("?mac={MAC}") } else { String::new() };
     // What is changed or deleted is a profile that nobody needs; files are those of the other.
     let profile = if path.ends_with("/profiles/{name}") { "spare" } else { "deb" };
-    let path = path.replace("{name}", profile).replace("{profile}", "deb").replace("{file}", "linux").replace("{id}", token_id);
-    format!("{}{query}", path.replace("{mac}", MAC).replace("{token}", "x").replace("{resource}", "user-data"))
+    let path = path
+        .replace("{name}", profile)
+        .replace("{profile}", "deb")
+        .replace("{file}", "linux")
+        .replace("{id}", token_id);
+    format!(
+        "{}{query}",
+        path.replace("{mac}", MAC).replace("{token}", "x").replace("{resource}", "user-data")
+    )
 }
 
 #[test]
@@ -107,7 +149,10 @@ fn every_route_has_a_row_and_every_row_a_route() {
     // that cannot be tried without another server.
     for (method, path, who, _, audit) in ROUTES {
         let changes = *method != "get" && *who != For::Anybody;
-        assert!(!changes || !audit.is_empty() || path.ends_with("/assets"), "{method} {path} leaves no audit record");
+        assert!(
+            !changes || !audit.is_empty() || path.ends_with("/assets"),
+            "{method} {path} leaves no audit record"
+        );
     }
     // The description says the same as this table.
     let api = description();
@@ -127,7 +172,10 @@ fn every_route_has_a_row_and_every_row_a_route() {
 async fn every_route_asks_for_its_role() {
     let (site, token_id) = furnished().await;
     let expires = (site.app.clock.now() + Span::hours(1)).rfc3339().unwrap();
-    let expired = site.post("/api/v1/tokens", json!({"name": "old", "role": "admin", "expires_at": expires})).await.is(201);
+    let expired = site
+        .post("/api/v1/tokens", json!({"name": "old", "role": "admin", "expires_at": expires}))
+        .await
+        .is(201);
     let expired = expired.json()["token"].as_str().unwrap().to_owned();
     let revoked = site.post("/api/v1/tokens", json!({"name": "gone", "role": "admin"})).await.is(201).json();
     site.delete(&format!("/api/v1/tokens/{}", revoked["id"].as_str().unwrap())).await.is(204);
@@ -153,7 +201,9 @@ async fn every_route_asks_for_its_role() {
     for (method, path, who, ..) in ROUTES.iter().filter(|r| r.2 != For::Anybody) {
         for (caller, token, role) in callers {
             // A body that is no JSON: who may not call does not get as far as its mistakes.
-            let mut call = site.anonymous(&method.to_uppercase(), &uri(path, &token_id)).set("content-type", "application/json");
+            let mut call = site
+                .anonymous(&method.to_uppercase(), &uri(path, &token_id))
+                .set("content-type", "application/json");
             if let Some(token) = token {
                 call = call.token(token);
             }
@@ -170,7 +220,11 @@ async fn every_route_asks_for_its_role() {
                 (false, None) => 401,
             };
             if answer.status != want {
-                wrong.push(format!("{method} {path} as {caller}: {} instead of {want}: {:.200}", answer.status, answer.text()));
+                wrong.push(format!(
+                    "{method} {path} as {caller}: {} instead of {want}: {:.200}",
+                    answer.status,
+                    answer.text()
+                ));
             } else if want != 200 {
                 answer.problem(want);
             }
@@ -201,7 +255,11 @@ async fn every_change_leaves_an_audit_record() {
         assert_eq!(after.len(), before.len() + 1, "{method} {path} leaves one record");
         let record = &after[0];
         assert_eq!(record["action"], *action, "{method} {path}");
-        assert_eq!((record["actor"].as_str(), record["peer"].as_str()), (Some(actor), Some("10.0.0.5")), "{method} {path}");
+        assert_eq!(
+            (record["actor"].as_str(), record["peer"].as_str()),
+            (Some(actor), Some("10.0.0.5")),
+            "{method} {path}"
+        );
         assert!(!record["target"].as_str().unwrap().is_empty(), "{method} {path}");
         let shows = !record["before"].is_null() || !record["after"].is_null();
         assert!(shows, "{method} {path}: neither before nor after: {record}");

@@ -53,7 +53,9 @@ impl Canaries {
 
     /// The secrets that stand in a text, plainly or in base64.
     fn found_in(&self, text: &str) -> Vec<&str> {
-        let stands = |value: &str| text.contains(value) || inner_base64(value).iter().any(|b| text.contains(b.as_str()));
+        let stands = |value: &str| {
+            text.contains(value) || inner_base64(value).iter().any(|b| text.contains(b.as_str()))
+        };
         self.0.iter().filter(|(_, value)| stands(value)).map(|(what, _)| what.as_str()).collect()
     }
 
@@ -73,21 +75,26 @@ impl Canaries {
     fn all_in(&self, place: &str, text: &str, but: &[&str]) {
         let found = self.found_in(text);
         let but = [but, &["a bad request", "a report"]].concat();
-        let missing: Vec<&String> =
-            self.0.keys().filter(|what| !found.contains(&what.as_str()) && !but.iter().any(|b| what.starts_with(b))).collect();
+        let missing: Vec<&String> = self
+            .0
+            .keys()
+            .filter(|what| !found.contains(&what.as_str()) && !but.iter().any(|b| what.starts_with(b)))
+            .collect();
         assert!(missing.is_empty(), "{place} lacks {missing:?}:\n{text}");
     }
 }
 
 /// What the value looks like inside of base64, wherever it begins.
 fn inner_base64(value: &str) -> Vec<String> {
-    (0..3).map(|shift| {
-        let mut bytes = vec![b'.'; shift];
-        bytes.extend(value.bytes());
-        let text = base64(&bytes);
-        // The ends depend on the neighbors.
-        text[4..text.len() - 4].to_owned()
-    }).collect()
+    (0..3)
+        .map(|shift| {
+            let mut bytes = vec![b'.'; shift];
+            bytes.extend(value.bytes());
+            let text = base64(&bytes);
+            // The ends depend on the neighbors.
+            text[4..text.len() - 4].to_owned()
+        })
+        .collect()
 }
 
 fn base64(bytes: &[u8]) -> String {
@@ -110,7 +117,9 @@ fn the_search_itself_works() {
     assert_eq!(base64(b"Moxxie!"), "TW94eGllIQ==");
     let mut canaries = Canaries::default();
     let word = canaries.word("a password");
-    for text in [word.clone(), format!("x{word}y"), base64(word.as_bytes()), base64(format!("ab{word}c").as_bytes())] {
+    for text in
+        [word.clone(), format!("x{word}y"), base64(word.as_bytes()), base64(format!("ab{word}c").as_bytes())]
+    {
         assert_eq!(canaries.found_in(&text), ["a password"], "{text}");
     }
     assert!(canaries.found_in("horse-power, aG9yc2Ut").is_empty());
@@ -118,7 +127,9 @@ fn the_search_itself_works() {
 
 /// The profiles, with a secret in every place that people think of.
 fn talos(c: &mut Canaries) -> Value {
-    let pem = |lines: &[String]| format!("-----BEGIN RSA PRIVATE KEY-----\n{}\n-----END RSA PRIVATE KEY-----\n", lines.join("\n"));
+    let pem = |lines: &[String]| {
+        format!("-----BEGIN RSA PRIVATE KEY-----\n{}\n-----END RSA PRIVATE KEY-----\n", lines.join("\n"))
+    };
     let block = c.key_lines("template: a key in a block scalar");
     let ca = base64(pem(&c.key_lines("template: a key in base64")).as_bytes());
     let param_key = pem(&c.key_lines("params: a key under an innocent name"));
@@ -168,7 +179,9 @@ values:
 ",
         machine_token = c.word("template: token"),
         in_file = c.word("template: a password in a file"),
-        b0 = block[0], b1 = block[1], b2 = block[2],
+        b0 = block[0],
+        b1 = block[1],
+        b2 = block[2],
         cluster = c.blob("template: cluster secret"),
         secretbox = c.blob("template: secretbox"),
         bootstrap = c.word("template: bootstrap token"),
@@ -254,7 +267,10 @@ impl Stage {
             let name = profile["name"].as_str().unwrap().to_owned();
             admin.post("/api/v1/boot/profiles", &profile).await.is(201);
             for file in ["vmlinuz", "initramfs.xz"] {
-                made[1].put_bytes(&format!("/api/v1/boot/profiles/{name}/assets/{file}"), KERNEL).await.is(201);
+                made[1]
+                    .put_bytes(&format!("/api/v1/boot/profiles/{name}/assets/{file}"), KERNEL)
+                    .await
+                    .is(201);
             }
         }
         let overrides = json!({
@@ -302,8 +318,14 @@ impl Stage {
     async fn read_everything(&self) {
         let macs = [mac(1), mac(2), mac(3), mac(77)];
         let mut paths: Vec<String> = [
-            "/api/v1/boot/profiles", "/api/v1/boot/profiles?limit=1", "/api/v1/boot/profiles/cp", "/api/v1/boot/profiles/deb",
-            "/api/v1/boot/profiles/cp/assets", "/api/v1/boot/assignments", "/api/v1/boot/assignments?q=node", "/api/v1/boot/export",
+            "/api/v1/boot/profiles",
+            "/api/v1/boot/profiles?limit=1",
+            "/api/v1/boot/profiles/cp",
+            "/api/v1/boot/profiles/deb",
+            "/api/v1/boot/profiles/cp/assets",
+            "/api/v1/boot/assignments",
+            "/api/v1/boot/assignments?q=node",
+            "/api/v1/boot/export",
         ]
         .map(String::from)
         .into();
@@ -313,8 +335,18 @@ impl Stage {
             self.operator.get(path).await;
         }
         let mut paths: Vec<String> = [
-            "/api/v1/boot/machines", "/api/v1/boot/events?limit=500", "/api/v1/audit?limit=500", "/api/v1/tokens", "/api/v1/backup",
-            "/api/v1/openapi.json", "/api/docs", "/metrics", "/readyz", "/livez", "/", "/api/v1/nothing",
+            "/api/v1/boot/machines",
+            "/api/v1/boot/events?limit=500",
+            "/api/v1/audit?limit=500",
+            "/api/v1/tokens",
+            "/api/v1/backup",
+            "/api/v1/openapi.json",
+            "/api/docs",
+            "/metrics",
+            "/readyz",
+            "/livez",
+            "/",
+            "/api/v1/nothing",
         ]
         .map(String::from)
         .into();
@@ -361,8 +393,12 @@ impl Stage {
             }
             body
         };
-        let with = |template: &str| profile(json!({"params": {"password": secret, "api_key": long}, "config_template": template}));
-        let args = |value: String| profile(json!({"params": {"password": value}, "boot_params": "x={{ params.password }} y"}));
+        let with = |template: &str| {
+            profile(json!({"params": {"password": secret, "api_key": long}, "config_template": template}))
+        };
+        let args = |value: String| {
+            profile(json!({"params": {"password": value}, "boot_params": "x={{ params.password }} y"}))
+        };
         let mut bad = vec![
             profile(json!({"params": secret})),
             profile(json!({"params": [long]})),
@@ -384,13 +420,29 @@ impl Stage {
             profile(json!({"boot_params": format!("password={secret} \"")})),
         ];
         for template in [
-            "token: {{ params.password | int }}", "{{ params.password + 1 }}", "{{ params.password.a.b }}", "{{ params.password() }}",
-            "{{ params[params.password].x }}", "{{ params.password | no_such_filter }}", "{{ params.nothing }}",
-            "{{ params.password | join(1, 2) }}", "{{ params.password is divisibleby 3 }}", "{{ params.api_key | indent('a') }}",
-            "{% for x in params.password %}{{ x.y.z }}{% endfor %}", "{{ params.password | float }}", "{{ -params.password }}",
-            "{{ range(params.password) }}", "{{ params.password | round }}", "{{ params.password | b64decode }}", "{{ params.password | items }}",
-            "{{ params | tojson(params.password) }}", "{{ params.password | dictsort }}", "{{ [1] | sum + params.password }}",
-            "{% set x = params.password %}{{ x.missing.more }}", "{{ 'a' * params.password }}", "{{ params.password[1:'a'] }}",
+            "token: {{ params.password | int }}",
+            "{{ params.password + 1 }}",
+            "{{ params.password.a.b }}",
+            "{{ params.password() }}",
+            "{{ params[params.password].x }}",
+            "{{ params.password | no_such_filter }}",
+            "{{ params.nothing }}",
+            "{{ params.password | join(1, 2) }}",
+            "{{ params.password is divisibleby 3 }}",
+            "{{ params.api_key | indent('a') }}",
+            "{% for x in params.password %}{{ x.y.z }}{% endfor %}",
+            "{{ params.password | float }}",
+            "{{ -params.password }}",
+            "{{ range(params.password) }}",
+            "{{ params.password | round }}",
+            "{{ params.password | b64decode }}",
+            "{{ params.password | items }}",
+            "{{ params | tojson(params.password) }}",
+            "{{ params.password | dictsort }}",
+            "{{ [1] | sum + params.password }}",
+            "{% set x = params.password %}{{ x.missing.more }}",
+            "{{ 'a' * params.password }}",
+            "{{ params.password[1:'a'] }}",
         ] {
             bad.push(with(template));
         }
@@ -406,7 +458,12 @@ impl Stage {
             match self.refused(Method::POST, "/api/v1/boot/profiles", body).await {
                 true => drop(self.admin.post("/api/v1/boot/apply", &json!({"items": [item]})).await.is(422)),
                 // It must not stay.
-                false => drop(self.admin.send(self.admin.request(Method::DELETE, "/api/v1/boot/profiles/bad")).await.is(204)),
+                false => drop(
+                    self.admin
+                        .send(self.admin.request(Method::DELETE, "/api/v1/boot/profiles/bad"))
+                        .await
+                        .is(204),
+                ),
             }
             // Checked with the values of a machine that has it.
             let mut body = body.clone();
@@ -418,11 +475,17 @@ impl Stage {
         self.trusted().json(Method::PUT, "/api/v1/boot/profiles/spare", &base).await.is(200);
 
         for change in [
-            json!({"boot_params_override": secret}), json!({"boot_params_override": {"bad name": secret}}),
-            json!({"boot_params_override": {"talos_version": secret}}), json!({"boot_params_override": {"boot_password": format!("{secret}${{x}}")}}),
-            json!({"armed": secret}), json!({"serial": {"password": secret}}), json!({"boot_policy": secret}),
-            json!({"boot_params_override": {"boot_password": format!("{secret}\u{1}")}}), json!({"uuid": long}),
-            json!({"mac_address": long}), json!({"mac_address": mac(62), "boot_params_override": {"token": secret}}),
+            json!({"boot_params_override": secret}),
+            json!({"boot_params_override": {"bad name": secret}}),
+            json!({"boot_params_override": {"talos_version": secret}}),
+            json!({"boot_params_override": {"boot_password": format!("{secret}${{x}}")}}),
+            json!({"armed": secret}),
+            json!({"serial": {"password": secret}}),
+            json!({"boot_policy": secret}),
+            json!({"boot_params_override": {"boot_password": format!("{secret}\u{1}")}}),
+            json!({"uuid": long}),
+            json!({"mac_address": long}),
+            json!({"mac_address": mac(62), "boot_params_override": {"token": secret}}),
         ] {
             let mut body = site::machine(40, "cp", true);
             for (key, value) in change.as_object().unwrap() {
@@ -433,11 +496,15 @@ impl Stage {
             body["kind"] = "assignment".into();
             let reply = self.operator.post("/api/v1/boot/apply", &json!({"items": [body]})).await;
             assert!(reply.status < 500, "{}", reply.text());
-            self.operator.json(Method::PATCH, &format!("/api/v1/boot/assignments/{}", mac(62)), &change).await;
+            self.operator
+                .json(Method::PATCH, &format!("/api/v1/boot/assignments/{}", mac(62)), &change)
+                .await;
         }
         for url in [
-            format!("http://user:{secret}@127.0.0.1:1/x"), format!("ftp://user:{secret}@127.0.0.1/x"),
-            format!("http://127.0.0.1:1/x?token={long}"), format!("http://user:{secret}@no-such-host.invalid/x"),
+            format!("http://user:{secret}@127.0.0.1:1/x"),
+            format!("ftp://user:{secret}@127.0.0.1/x"),
+            format!("http://127.0.0.1:1/x?token={long}"),
+            format!("http://user:{secret}@no-such-host.invalid/x"),
             format!("http:// {secret}/"),
         ] {
             let body = json!({"url": url, "file": "x"});
@@ -448,7 +515,9 @@ impl Stage {
         for path in ["/api/v1/boot/apply", "/api/v1/boot/profiles", "/api/v1/restore", "/api/v1/tokens"] {
             let request = self.admin.request(Method::POST, path).header("content-type", "application/json");
             self.admin.send(request.body(broken.clone())).await;
-            self.admin.post(path, &json!({"items": secret, "name": secret, "role": secret, "format": secret})).await;
+            self.admin
+                .post(path, &json!({"items": secret, "name": secret, "role": secret, "format": secret}))
+                .await;
         }
         // A token where an id is wanted, or in a URL where none is read.
         for (what, key) in self.keys.clone().0 {
@@ -464,8 +533,11 @@ impl Stage {
         }
         for role in [&self.viewer, &self.operator] {
             for path in [format!("/boot/configs/cp/{}", mac(1)), format!("/boot/configs/deb/{}", mac(2))] {
-                let token = role.request(Method::GET, "/api").build().unwrap().headers()["authorization"].clone();
-                role.send(self.machine().request(Method::GET, &path).header("authorization", token)).await.is(403);
+                let token =
+                    role.request(Method::GET, "/api").build().unwrap().headers()["authorization"].clone();
+                role.send(self.machine().request(Method::GET, &path).header("authorization", token))
+                    .await
+                    .is(403);
             }
         }
     }
@@ -475,7 +547,9 @@ impl Stage {
         let machine = self.machine();
         // The rendering of its arguments fails for this firmware only.
         machine.get(&format!("/boot/menu.ipxe?mac={}&platform=pcbios", mac(3))).await.is_calm();
-        machine.get(&format!("/boot/menu.ipxe?mac={}&uuid=564d1234-5678-4abc-8def-0123456789ab", mac(77))).await;
+        machine
+            .get(&format!("/boot/menu.ipxe?mac={}&uuid=564d1234-5678-4abc-8def-0123456789ab", mac(77)))
+            .await;
         for (n, profile) in [(1, "cp"), (2, "deb")] {
             let script = self.script(&format!("/boot/menu.ipxe?mac={}&serial=S-{n}", mac(n))).await;
             let (config, report) = (script.config_path(), script.report_path());
@@ -483,11 +557,23 @@ impl Stage {
             let path = config.split('?').next().unwrap().to_owned();
             let other = format!("/boot/configs/{profile}/{}", mac(3));
             for astray in [
-                format!("{other}?t={token}"), format!("{path}/{token}"), format!("{path}/{token}/user-data"), format!("{path}/{token}/a/b"),
-                format!("/{path}/{token}/user-data"), format!("/boot/configs/{token}"), format!("/boot/{token}"), format!("/boot/report/{token}"),
-                format!("/{token}"), format!("{path}?t={token}&t={token}"), format!("{path}?T={token}x"), format!("/boot/menu.ipxe?mac={token}"),
-                format!("/boot/assets/{profile}/{token}"), format!("/boot/configs%2f{token}"),
-                format!("{path}%3Ft={token}"), format!("/boot/report?t={token}&stage=installed"), format!("{report}&stage={token}"),
+                format!("{other}?t={token}"),
+                format!("{path}/{token}"),
+                format!("{path}/{token}/user-data"),
+                format!("{path}/{token}/a/b"),
+                format!("/{path}/{token}/user-data"),
+                format!("/boot/configs/{token}"),
+                format!("/boot/{token}"),
+                format!("/boot/report/{token}"),
+                format!("/{token}"),
+                format!("{path}?t={token}&t={token}"),
+                format!("{path}?T={token}x"),
+                format!("/boot/menu.ipxe?mac={token}"),
+                format!("/boot/assets/{profile}/{token}"),
+                format!("/boot/configs%2f{token}"),
+                format!("{path}%3Ft={token}"),
+                format!("/boot/report?t={token}&stage=installed"),
+                format!("{report}&stage={token}"),
             ] {
                 let reply = machine.get(&astray).await;
                 assert!(reply.status != 204, "{astray}");
@@ -501,14 +587,26 @@ impl Stage {
             let script = self.script(&format!("/boot/menu.ipxe?mac={}&serial=S-{n}", mac(n))).await;
             let config = self.server.client.with(None).get(&script.config_path()).await.is(200).text();
             match n {
-                1 => self.secrets.all_in("the delivered config", &config, &["preseed: ", "boot_params: ", "params: pin"]),
-                _ => self.secrets.all_in("the delivered preseed", &config, &["template: ", "boot_params: ", "params: ", "override: ", "site: "]),
+                1 => self.secrets.all_in(
+                    "the delivered config",
+                    &config,
+                    &["preseed: ", "boot_params: ", "params: pin"],
+                ),
+                _ => self.secrets.all_in(
+                    "the delivered preseed",
+                    &config,
+                    &["template: ", "boot_params: ", "params: ", "override: ", "site: "],
+                ),
             }
             self.keys.nowhere_in("a config", &config);
             let report = script.report_path();
             let said = self.secrets.word(&format!("a report's password {n}"));
             let url = script.config_path();
-            for message in [format!("cannot fetch http://10.0.0.1{url}"), format!("password: {said}"), format!("login failed, password={said}")] {
+            for message in [
+                format!("cannot fetch http://10.0.0.1{url}"),
+                format!("password: {said}"),
+                format!("login failed, password={said}"),
+            ] {
                 let post = machine.request(Method::POST, &format!("{report}&stage=progress")).body(message);
                 machine.send(post).await.is(204);
             }
@@ -519,7 +617,10 @@ impl Stage {
         // It failed for its arguments; now it is shown in the states that come after.
         site::arm(&self.operator, 1).await;
         self.operator.act(&format!("/api/v1/boot/assignments/{}/disarm", mac(1))).await.is(200);
-        self.operator.json(Method::PATCH, &format!("/api/v1/boot/assignments/{}", mac(1)), &json!({"protected": true})).await.is(200);
+        self.operator
+            .json(Method::PATCH, &format!("/api/v1/boot/assignments/{}", mac(1)), &json!({"protected": true}))
+            .await
+            .is(200);
         self.operator.act(&format!("/api/v1/boot/assignments/{}/arm", mac(1))).await.is(409);
     }
 
@@ -556,7 +657,8 @@ async fn play(setup: Setup, secrets: Canaries, keys: Canaries) {
     let printed = !setup.has_admin_token();
     let mut stage = Stage::set(setup, secrets, keys).await;
     let streamed = Arc::new(Mutex::new(String::new()));
-    let follow = stage.viewer.request(Method::GET, "/api/v1/boot/events").header("accept", "text/event-stream");
+    let follow =
+        stage.viewer.request(Method::GET, "/api/v1/boot/events").header("accept", "text/event-stream");
     let mut follow = follow.timeout(std::time::Duration::from_secs(600)).send().await.unwrap();
     let into = streamed.clone();
     let following = tokio::spawn(async move {
@@ -569,14 +671,26 @@ async fn play(setup: Setup, secrets: Canaries, keys: Canaries) {
     stage.boot().await;
     stage.read_everything().await;
     stage.read_as_admin().await;
-    until("the last event in the stream", async || streamed.lock().unwrap().contains("disarmed").then_some(())).await;
+    until("the last event in the stream", async || {
+        streamed.lock().unwrap().contains("disarmed").then_some(())
+    })
+    .await;
     assert_eq!(stage.server.stop().await, Some(0));
     following.await.unwrap();
 
     let Stage { server, tape, secrets, keys, tokens, .. } = stage;
     let (out, log, streamed) = (server.out.text(), server.err.text(), streamed.lock().unwrap().clone());
-    assert!(tokens.0.len() >= 8 && secrets.0.len() > 35 && keys.0.len() >= 4, "{} {} {}", tokens.0.len(), secrets.0.len(), keys.0.len());
-    assert!(log.matches("request").count() > 200 && log.contains("DEBUG"), "the log is a log at debug level: {log:.2000}");
+    assert!(
+        tokens.0.len() >= 8 && secrets.0.len() > 35 && keys.0.len() >= 4,
+        "{} {} {}",
+        tokens.0.len(),
+        secrets.0.len(),
+        keys.0.len()
+    );
+    assert!(
+        log.matches("request").count() > 200 && log.contains("DEBUG"),
+        "the log is a log at debug level: {log:.2000}"
+    );
     assert!(streamed.contains("config.delivered") && streamed.contains("boot.error"), "{streamed}");
     // The first-run line is the one place of the admin token.
     let lines: Vec<&str> = out.lines().filter(|line| !keys.found_in(line).is_empty()).collect();
@@ -599,7 +713,10 @@ async fn play(setup: Setup, secrets: Canaries, keys: Canaries) {
                 let script = asked.contains(".ipxe") && answer.contains("\nkernel ");
                 if !(script && (kind == "boot token" || what.starts_with("boot_params: "))) {
                     let path = asked.split_once("127.0.0.1:").map_or(asked.as_str(), |(_, rest)| rest);
-                    leaks.push(format!("{path:.300} shows {what}: {}", canaries.line_with(what, &unescaped(answer))));
+                    leaks.push(format!(
+                        "{path:.300} shows {what}: {}",
+                        canaries.line_with(what, &unescaped(answer))
+                    ));
                 }
             }
         }

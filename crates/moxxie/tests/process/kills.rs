@@ -147,7 +147,8 @@ async fn half_an_upload_is_never_seen() {
         server = setup.start().await;
         assert_eq!(arriving(), 0, "swept at the start");
         let list = server.client.get("/api/v1/boot/profiles/safe/assets").await.is(200).value();
-        let names: Vec<&str> = list["items"].as_array().unwrap().iter().map(|a| a["file"].as_str().unwrap()).collect();
+        let names: Vec<&str> =
+            list["items"].as_array().unwrap().iter().map(|a| a["file"].as_str().unwrap()).collect();
         assert_eq!(names.contains(&"big.img"), old, "{names:?}");
         // The old file is whole; a new one can be uploaded.
         match old {
@@ -163,7 +164,8 @@ async fn half_an_upload_is_never_seen() {
 async fn a_starting_replica_does_not_sweep_away_what_another_is_receiving() {
     let Some(database) = TestPostgres::start().await else { return };
     let url = database.database().await;
-    let (here, there, shared) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let (here, there, shared) =
+        (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let assets = format!("file://{}", shared.path().display());
     let setup = |dir: &Path| Setup::replica(dir, &url).env("MOXXIE_ASSETS_URL", &assets);
     let a = setup(here.path()).start().await;
@@ -171,7 +173,9 @@ async fn a_starting_replica_does_not_sweep_away_what_another_is_receiving() {
     let (go, gone) = tokio::sync::oneshot::channel::<()>();
     let body = futures_util::stream::unfold(Some((0, Some(gone))), async |state| {
         let (n, mut gone) = state?;
-        if n == 1 && let Some(gone) = gone.take() {
+        if n == 1
+            && let Some(gone) = gone.take()
+        {
             gone.await.ok();
         }
         let next = (n < 1).then_some((n + 1, gone));

@@ -79,7 +79,8 @@ async fn away(client: &Client) {
     // A token that only the database knows is neither good nor bad now.
     let stranger = client.with(Some("mox_0123456789012345678901234567890123456789012"));
     let only = vec![get(Want::Wait, "/api/v1/boot/profiles")];
-    let (not_ready, (), ()) = tokio::join!(client.get("/readyz"), answers(client, questions), answers(&stranger, only));
+    let (not_ready, (), ()) =
+        tokio::join!(client.get("/readyz"), answers(client, questions), answers(&stranger, only));
     assert!(not_ready.text().contains("database"), "{}", not_ready.text());
     not_ready.is(503);
 }
@@ -243,7 +244,9 @@ async fn requests_under_way_are_answered_when_the_way_to_the_database_swallows_e
     let writers: Vec<_> = (100..120)
         .map(|n| {
             let client = client.clone();
-            tokio::spawn(async move { client.post("/api/v1/boot/assignments", &site::machine(n, "safe", false)).await })
+            tokio::spawn(async move {
+                client.post("/api/v1/boot/assignments", &site::machine(n, "safe", false)).await
+            })
         })
         .collect();
     let mut watcher = connect(&url).await;

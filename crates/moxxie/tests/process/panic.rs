@@ -17,7 +17,8 @@ use tokio::sync::watch;
 #[tokio::test(flavor = "multi_thread")]
 async fn a_panic_costs_one_request() {
     let dir = tempfile::tempdir().unwrap();
-    let config = Config::load(Overrides { data_dir: Some(dir.path().to_owned()), ..Overrides::default() }).unwrap();
+    let config =
+        Config::load(Overrides { data_dir: Some(dir.path().to_owned()), ..Overrides::default() }).unwrap();
     let store = Arc::new(Store::open(&config.database_url).await.unwrap());
     store.migrate().await.unwrap();
     let assets = LocalAssets::open(&config.assets_dir).await.unwrap();

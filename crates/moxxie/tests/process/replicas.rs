@@ -110,11 +110,16 @@ async fn of_two_sessions_of_one_arm_one_wins() {
         let (one, two) = tokio::join!(clients[0].menu(&mac1), clients[1].menu(&mac1));
         let (one, two) = (one.config_path(), two.config_path());
         assert_ne!(one, two);
-        let paths: Vec<String> = (0..16).map(|n| if n / 2 % 2 == 0 { one.clone() } else { two.clone() }).collect();
+        let paths: Vec<String> =
+            (0..16).map(|n| if n / 2 % 2 == 0 { one.clone() } else { two.clone() }).collect();
         let replies = all_at_once(clients, &paths).await;
         assert!(!served(&replies).is_empty());
-        let winners: std::collections::BTreeSet<&String> =
-            paths.iter().zip(&replies).filter(|(_, reply)| reply.status == 200).map(|(path, _)| path).collect();
+        let winners: std::collections::BTreeSet<&String> = paths
+            .iter()
+            .zip(&replies)
+            .filter(|(_, reply)| reply.status == 200)
+            .map(|(path, _)| path)
+            .collect();
         assert_eq!(winners.len(), 1, "round {round}: two configs out of one arm");
         assert_eq!(state(clients[0], 1).await["attempts_left"], 0);
         // And no third session begins.

@@ -22,7 +22,10 @@ async fn big(server: &Server) -> Vec<u8> {
 }
 
 /// A download that has begun and reads on when it is told to; `None` when it was cut off.
-async fn download(server: &Server, mut go: watch::Receiver<bool>) -> tokio::task::JoinHandle<Option<[u8; 32]>> {
+async fn download(
+    server: &Server,
+    mut go: watch::Receiver<bool>,
+) -> tokio::task::JoinHandle<Option<[u8; 32]>> {
     let mut stream = TcpStream::connect(server.client.base.strip_prefix("http://").unwrap()).await.unwrap();
     stream.write_all(b"GET /boot/assets/safe/big.img HTTP/1.1\r\nHost: test\r\n\r\n").await.unwrap();
     let mut head = Vec::new();
@@ -30,7 +33,10 @@ async fn download(server: &Server, mut go: watch::Receiver<bool>) -> tokio::task
         head.push(stream.read_u8().await.unwrap());
     }
     let head = String::from_utf8(head).unwrap().to_lowercase();
-    assert!(head.starts_with("http/1.1 200") && head.contains(&format!("content-length: {BIG}\r\n")), "{head}");
+    assert!(
+        head.starts_with("http/1.1 200") && head.contains(&format!("content-length: {BIG}\r\n")),
+        "{head}"
+    );
     tokio::spawn(async move {
         go.wait_for(|go| *go).await.unwrap();
         let mut body = vec![0; BIG];
@@ -51,14 +57,16 @@ async fn sigterm_lets_downloads_finish() {
     }
     // Connections that do nothing, and a stream without an end, hold nobody up.
     let idle = TcpStream::connect(server.client.base.strip_prefix("http://").unwrap()).await.unwrap();
-    let follow = server.client.request(Method::GET, "/api/v1/boot/events").header("Accept", "text/event-stream");
+    let follow =
+        server.client.request(Method::GET, "/api/v1/boot/events").header("Accept", "text/event-stream");
     let follow = follow.timeout(std::time::Duration::from_secs(600)).send().await.unwrap();
     assert_eq!(follow.status(), 200);
 
     let pid = server.id();
     server.term();
     // First the load balancers hear of it, while everything is still answered ...
-    until("/readyz to say no", async || (server.client.get("/readyz").await.status == 503).then_some(())).await;
+    until("/readyz to say no", async || (server.client.get("/readyz").await.status == 503).then_some(()))
+        .await;
     assert!(server.client.get("/readyz").await.text().contains("stopping"));
     server.client.menu(&mac(1)).await.is_calm();
     server.client.get("/livez").await.is(200);
@@ -110,7 +118,8 @@ async fn a_second_sigterm_ends_at_once() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_log_that_nobody_reads_stops_nobody() {
     let dir = tempfile::tempdir().unwrap();
-    let mut server = Setup::new(dir.path()).config("[log]\nlevel = \"debug\"\nformat = \"json\"\n").deaf().start().await;
+    let mut server =
+        Setup::new(dir.path()).config("[log]\nlevel = \"debug\"\nformat = \"json\"\n").deaf().start().await;
     site::furnish(&server.client).await;
     // Several times what the pipe holds, at more than 100 bytes a line.
     let failed = Arc::new(AtomicBool::new(false));

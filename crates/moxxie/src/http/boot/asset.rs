@@ -66,7 +66,10 @@ pub async fn asset(
     let body = match status {
         StatusCode::OK | StatusCode::PARTIAL_CONTENT if method != Method::HEAD => {
             if first > 0 {
-                handle.seek(SeekFrom::Start(first)).await.map_err(|_| BootError::later("moxxie: disk error"))?;
+                handle
+                    .seek(SeekFrom::Start(first))
+                    .await
+                    .map_err(|_| BootError::later("moxxie: disk error"))?;
             }
             let sent = metrics::counter!("moxxie_asset_bytes_total");
             let stream = ReaderStream::with_capacity(handle.take(length), CHUNK)
@@ -90,7 +93,8 @@ pub async fn asset(
         }
         StatusCode::PARTIAL_CONTENT => {
             out.insert(header::CONTENT_LENGTH, HeaderValue::from(length));
-            if let Ok(range) = HeaderValue::from_str(&format!("bytes {first}-{}/{size}", first + length - 1)) {
+            if let Ok(range) = HeaderValue::from_str(&format!("bytes {first}-{}/{size}", first + length - 1))
+            {
                 out.insert(header::CONTENT_RANGE, range);
             }
         }

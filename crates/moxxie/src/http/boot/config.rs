@@ -129,9 +129,16 @@ async fn deliver(fetch: Fetch, token: Option<&str>) -> Result<Response, BootErro
         may_fetch(session, known, peer, &app.config.site, now).map_err(Stop::Refused)?;
         let report = mint(&app.key, session.id, &assignment.id, session.generation, Purpose::Report);
         let own = mint(&app.key, session.id, &assignment.id, session.generation, Purpose::Config);
-        let (text, kind) = render(&app, known, Some(session), &links, &resource, Some(Tokens { config: &own, report: &report }))
-            .map_err(Stop::Broken)?
-            .ok_or(Stop::NoSuchFile)?;
+        let (text, kind) = render(
+            &app,
+            known,
+            Some(session),
+            &links,
+            &resource,
+            Some(Tokens { config: &own, report: &report }),
+        )
+        .map_err(Stop::Broken)?
+        .ok_or(Stop::NoSuchFile)?;
         // A value can make a harmless template erase a disk: what is about to be sent is read again.
         if let Some(reason) = compose::hidden_danger(&known.shelf.profile.spec, &text) {
             return Err(Stop::TooDestructive(reason));
@@ -162,7 +169,8 @@ async fn deliver(fetch: Fetch, token: Option<&str>) -> Result<Response, BootErro
         Err(StepError::Step(Stop::Refused(why))) => Err(refuse(why)),
         Err(StepError::Step(Stop::NoSuchFile)) => Err(BootError::not_found("moxxie: no such file")),
         Err(StepError::Step(Stop::TooDestructive(reason))) => {
-            let message = format!("its config was held back: {reason}, but its profile is marked as not destructive");
+            let message =
+                format!("its config was held back: {reason}, but its profile is marked as not destructive");
             app.events.push(app.event(EventKind::ReinstallSuppressed, Some(mac), Some(peer), &message), None);
             Err(BootError::forbidden())
         }

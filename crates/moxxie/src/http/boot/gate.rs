@@ -117,8 +117,7 @@ fn needs_database(view: &BootView, decision: &Decision) -> bool {
     let open = |known: &Arc<Known>| {
         known.assignment.boot.state.is_open() || known.assignment.spec.boot_policy == BootPolicy::Always
     };
-    matches!(decision.outcome, Outcome::Boot { .. })
-        || view.by_mac.iter().chain(&view.by_uuid).any(open)
+    matches!(decision.outcome, Outcome::Boot { .. }) || view.by_mac.iter().chain(&view.by_uuid).any(open)
 }
 
 /// Before the database has answered for the first time nothing is known of any machine: the disk.
@@ -249,7 +248,10 @@ pub fn cannot_boot(known: &Known, error: &ComposeError, lost: Vec<LostRule>) -> 
         outcome: Outcome::Local(local_of(known)),
         rule: "cannot-boot",
         reason: format!("its boot cannot be prepared: {error}"),
-        next_step: format!("mend that, then start the machine again; moxxie explain --mac {} tells whether it would boot", known.assignment.spec.mac_address),
+        next_step: format!(
+            "mend that, then start the machine again; moxxie explain --mac {} tells whether it would boot",
+            known.assignment.spec.mac_address
+        ),
         event: EventKind::BootError,
         lost,
     }
@@ -266,7 +268,11 @@ pub fn say(request: &Request<'_>, view: &BootView, decision: &Decision) -> Respo
         Ok(None) => reply::no_script(&decision.reason),
         Err(error) => {
             tracing::error!(%error, machine = %request.claims.label(), "an answer could not be written");
-            match ipxe::local_disk(LocalBoot::Auto, &Text::new(error.to_string()), &Text::new(request.claims.label())) {
+            match ipxe::local_disk(
+                LocalBoot::Auto,
+                &Text::new(error.to_string()),
+                &Text::new(request.claims.label()),
+            ) {
                 Some(text) => reply::script(text),
                 None => BootError::later("moxxie: internal error").into_response(),
             }
@@ -336,7 +342,8 @@ fn menu(
         };
         items.push(MenuItem { title: Text::new(title), url: choice.again()? });
     }
-    let product = [&claims.manufacturer, &claims.product].into_iter().flatten().cloned().collect::<Vec<_>>().join(" ");
+    let product =
+        [&claims.manufacturer, &claims.product].into_iter().flatten().cloned().collect::<Vec<_>>().join(" ");
     let mut lines = vec![Text::new(format!("{}: {}", claims.label(), decision.reason))];
     if let Some(uuid) = claims.uuid {
         lines.push(Text::new(format!("UUID {uuid}")));

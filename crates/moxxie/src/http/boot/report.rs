@@ -56,9 +56,7 @@ pub async fn report(
         Some("installed") => EventKind::Installed,
         Some("failed") => EventKind::Failed,
         _ => {
-            return Err(BootError::bad_request(
-                "moxxie: stage is started, progress, installed or failed",
-            ));
+            return Err(BootError::bad_request("moxxie: stage is started, progress, installed or failed"));
         }
     };
     let body = String::from_utf8_lossy(&bytes);

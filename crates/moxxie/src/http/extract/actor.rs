@@ -24,10 +24,7 @@ macro_rules! role {
     ($name:ident) => {
         impl FromRequestParts<Arc<App>> for $name {
             type Rejection = ApiError;
-            async fn from_request_parts(
-                parts: &mut Parts,
-                app: &Arc<App>,
-            ) -> Result<Self, ApiError> {
+            async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, ApiError> {
                 let actor = authenticate(app, &parts.headers).await?;
                 if actor.role < Role::$name {
                     return Err(ApiError::forbidden(format!(

@@ -99,9 +99,10 @@ pub fn typed<T: DeserializeOwned>(value: Value) -> Result<T, ApiError> {
         }
         let message = without_value(error.inner().to_string());
         // An unknown or missing field is about the field, not about the object around it.
-        let named = message.split('`').nth(1).filter(|_| {
-            message.starts_with("unknown field") || message.starts_with("missing field")
-        });
+        let named = message
+            .split('`')
+            .nth(1)
+            .filter(|_| message.starts_with("unknown field") || message.starts_with("missing field"));
         if let Some(name) = named
             && !pointer.ends_with(&format!("/{name}"))
         {
@@ -205,7 +206,14 @@ mod tests {
     fn what_json_parsers_quietly_accept_is_refused() {
         let deep = "[".repeat(200_000);
         for bad in [
-            r#"{"a":1,"a":2}"#, r#"{"a":{"b":1,"b":1}}"#, "NaN", "1e999", "\u{feff}{}", "{} x", "", r#""\ud800""#,
+            r#"{"a":1,"a":2}"#,
+            r#"{"a":{"b":1,"b":1}}"#,
+            "NaN",
+            "1e999",
+            "\u{feff}{}",
+            "{} x",
+            "",
+            r#""\ud800""#,
             deep.as_str(),
         ] {
             assert!(parse_json(bad.as_bytes()).is_err(), "{:.40}", bad);
@@ -233,7 +241,8 @@ mod tests {
             name: String,
             list: Vec<u8>,
         }
-        let error = |text: &str| format!("{:?}", typed::<T>(parse_json(text.as_bytes()).unwrap()).unwrap_err());
+        let error =
+            |text: &str| format!("{:?}", typed::<T>(parse_json(text.as_bytes()).unwrap()).unwrap_err());
         assert!(error(r#"{"name":"x","list":[1,300]}"#).contains(r#"pointer: "/list/1""#));
         assert!(error(r#"{"name":"x","list":[],"nmae":1}"#).contains(r#"pointer: "/nmae""#));
         assert!(error(r#"{"list":[]}"#).contains(r#"pointer: "/name""#));

@@ -64,9 +64,7 @@ impl Query {
     /// Refuses names that are not listed.
     pub fn only(&self, names: &[&str]) -> Result<(), QueryError> {
         match self.0.iter().find(|(name, _)| !names.contains(&name.as_str())) {
-            Some((name, _)) => {
-                Err(QueryError::Unknown(moxxie_core::boot::event::one_line(name, 32)))
-            }
+            Some((name, _)) => Err(QueryError::Unknown(moxxie_core::boot::event::one_line(name, 32))),
             None => Ok(()),
         }
     }
@@ -120,10 +118,7 @@ mod tests {
     fn decodes_once_and_keeps_the_plus() {
         let query = Query::parse("mac=52%3A54&v=1.0+git&x=%2525&empty=&flag").unwrap();
         let pairs: Vec<_> = query.pairs().collect();
-        assert_eq!(
-            pairs,
-            [("mac", "52:54"), ("v", "1.0+git"), ("x", "%25"), ("empty", ""), ("flag", "")]
-        );
+        assert_eq!(pairs, [("mac", "52:54"), ("v", "1.0+git"), ("x", "%25"), ("empty", ""), ("flag", "")]);
         for bad in ["a=%", "a=%z", "a=%zz", "a=%c0%ae", "a=%u002e", "%=1"] {
             assert_eq!(Query::parse(bad), Err(QueryError::Encoding), "{bad}");
         }

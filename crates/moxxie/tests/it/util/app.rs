@@ -51,7 +51,8 @@ impl Site {
         let dir = tempfile::tempdir().unwrap();
         std::fs::write(dir.path().join("moxxie.toml"), toml).unwrap();
         let config =
-            Config::load(Overrides { data_dir: Some(dir.path().to_owned()), ..Overrides::default() }).unwrap();
+            Config::load(Overrides { data_dir: Some(dir.path().to_owned()), ..Overrides::default() })
+                .unwrap();
         let store = Arc::new(Store::open(&config.database_url).await.unwrap());
         store.migrate().await.unwrap();
         let assets = LocalAssets::open(&config.assets_dir).await.unwrap();
@@ -78,7 +79,14 @@ impl Site {
     pub fn anonymous(&self, method: &str, uri: &str) -> Call<'_> {
         let mut headers = HeaderMap::new();
         headers.insert("host", HeaderValue::from_static(HOST));
-        Call { site: self, method: method.into(), uri: uri.into(), headers, body: Body::empty(), peer: PEER.parse().unwrap() }
+        Call {
+            site: self,
+            method: method.into(),
+            uri: uri.into(),
+            headers,
+            body: Body::empty(),
+            peer: PEER.parse().unwrap(),
+        }
     }
 
     pub async fn get(&self, uri: &str) -> Answer {
@@ -290,7 +298,11 @@ impl Answer {
             assert!(!self.headers.contains_key(name), "{what}: {name}");
         }
         if method != "HEAD" && !matches!(self.status, 204 | 304) {
-            assert_eq!(self.header("content-length"), self.body.len().to_string(), "{what}: never without its length");
+            assert_eq!(
+                self.header("content-length"),
+                self.body.len().to_string(),
+                "{what}: never without its length"
+            );
         }
         if matches!(self.status, 429 | 503) {
             let seconds = self.header("retry-after");
@@ -301,8 +313,14 @@ impl Answer {
         if self.status >= 400 && method != "HEAD" && self.status != 416 {
             let text = self.text();
             assert!(self.header("content-type").starts_with("text/plain"), "{what}: {:?}", self.headers);
-            assert!(text.starts_with("moxxie: ") && text.ends_with('\n') && text.lines().count() == 1, "{what}: {text:?}");
-            assert!(text.len() <= 210 && !text.contains(|c: char| c.is_control() && c != '\n'), "{what}: {text:?}");
+            assert!(
+                text.starts_with("moxxie: ") && text.ends_with('\n') && text.lines().count() == 1,
+                "{what}: {text:?}"
+            );
+            assert!(
+                text.len() <= 210 && !text.contains(|c: char| c.is_control() && c != '\n'),
+                "{what}: {text:?}"
+            );
         }
         if self.status == 200 && path.ends_with(".ipxe") && method == "GET" {
             assert!(self.body.starts_with(b"#!ipxe\n"), "{what}: BIOS iPXE would run it: {}", self.text());

@@ -158,7 +158,11 @@ impl Boot {
     pub fn went_local(&self) {
         let local = matches!(self.trace.outcome, Outcome::Sanboot(0x80) | Outcome::Exit(1));
         assert!(local, "not local: {:?}\n{}", self.trace.outcome, self.trace.screen());
-        let loaded: Vec<_> = self.asked.iter().filter(|(url, _)| url.contains("/assets/") || url.contains("/configs/")).collect();
+        let loaded: Vec<_> = self
+            .asked
+            .iter()
+            .filter(|(url, _)| url.contains("/assets/") || url.contains("/configs/"))
+            .collect();
         assert!(loaded.is_empty(), "{loaded:?}");
     }
 

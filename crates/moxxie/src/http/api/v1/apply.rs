@@ -68,7 +68,14 @@ pub async fn apply(
     if items.len() > MAX_ITEMS {
         return Err(ApiError::field("/items", format!("at most {MAX_ITEMS} items at once")));
     }
-    let mut work = Work { app: &app, actor: &actor, profiles: HashMap::new(), changes: vec![], done: vec![], turned: vec![] };
+    let mut work = Work {
+        app: &app,
+        actor: &actor,
+        profiles: HashMap::new(),
+        changes: vec![],
+        done: vec![],
+        turned: vec![],
+    };
     // Profiles first, so that assignments may name profiles of the same set in any order.
     for wanted in ["profile", "assignment"] {
         for (i, item) in items.iter().enumerate() {
@@ -76,7 +83,9 @@ pub async fn apply(
             let kind = item["kind"].as_str().unwrap_or("");
             match (wanted, kind) {
                 ("profile", "profile") => work.profile(item.clone()).await.map_err(|e| e.below(&prefix))?,
-                ("assignment", "assignment") => work.assignment(item.clone()).await.map_err(|e| e.below(&prefix))?,
+                ("assignment", "assignment") => {
+                    work.assignment(item.clone()).await.map_err(|e| e.below(&prefix))?
+                }
                 (_, "profile" | "assignment") => {}
                 _ => return Err(ApiError::field(format!("{prefix}/kind"), "profile or assignment")),
             }
@@ -156,11 +165,15 @@ impl Work<'_> {
         };
         if action != "unchanged" {
             if self.actor.role < Role::Admin {
-                return Err(ApiError::forbidden(format!("profile {name} would change, and that needs the role admin")));
+                return Err(ApiError::forbidden(format!(
+                    "profile {name} would change, and that needs the role admin"
+                )));
             }
             self.changes.push(match old {
                 None => Change::CreateProfile { id: next.id.clone(), spec: next.spec.clone() },
-                Some(old) => Change::UpdateProfile { id: old.id, expect: old.revision, spec: next.spec.clone() },
+                Some(old) => {
+                    Change::UpdateProfile { id: old.id, expect: old.revision, spec: next.spec.clone() }
+                }
             });
         }
         self.done.push(Applied { kind: "profile", name: name.clone(), action, fields });
@@ -189,7 +202,10 @@ impl Work<'_> {
         let profile = match self.profiles.get(&wanted) {
             Some(profile) => profile.clone(),
             None => app.read().profile(&wanted).await?.ok_or_else(|| {
-                ApiError::field("/boot_profile", format!("there is no profile {:?}", moxxie_core::boot::event::one_line(&wanted, 64)))
+                ApiError::field(
+                    "/boot_profile",
+                    format!("there is no profile {:?}", moxxie_core::boot::event::one_line(&wanted, 64)),
+                )
             })?,
         };
         let armed = input.armed;
@@ -219,7 +235,12 @@ impl Work<'_> {
         Ok(())
     }
 
-    fn changed(&mut self, old: &Known, profile: &Profile, next: Assignment) -> ApiResult<(&'static str, Vec<String>)> {
+    fn changed(
+        &mut self,
+        old: &Known,
+        profile: &Profile,
+        next: Assignment,
+    ) -> ApiResult<(&'static str, Vec<String>)> {
         let app = self.app;
         check::assignment(&profile.spec, &next, &app.config.site)?;
         if old.assignment.spec == next.spec {
@@ -227,7 +248,8 @@ impl Work<'_> {
         }
         let now = app.clock.now();
         let boot = super::assignments::update::next_record(old, &next.spec, now)?;
-        let after = machine::view(&next, Some(profile.spec.name.as_str()), Role::Admin, &app.config.site, now);
+        let after =
+            machine::view(&next, Some(profile.spec.name.as_str()), Role::Admin, &app.config.site, now);
         let before = serde_json::to_value(machine::view_known(app, old, Role::Admin)).unwrap_or_default();
         let fields = differing(&before, &serde_json::to_value(after).unwrap_or_default());
         if old.assignment.boot.state.is_open() && !boot.state.is_open() {

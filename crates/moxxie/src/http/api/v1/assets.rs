@@ -189,7 +189,8 @@ pub async fn import(
         None => {
             let path = input.url.split(['?', '#']).next().unwrap_or("");
             let last = path.rsplit('/').next().unwrap_or("");
-            last.parse().map_err(|e| ApiError::field("/file", format!("the URL ends in no usable name: {e}")))?
+            last.parse()
+                .map_err(|e| ApiError::field("/file", format!("the URL ends in no usable name: {e}")))?
         }
     };
     let (sha256, size) = import::fetch(&app, &input.url, input.sha256).await?;

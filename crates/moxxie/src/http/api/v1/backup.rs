@@ -94,8 +94,13 @@ pub async fn backup(State(app): State<Arc<App>>, _: Admin) -> ApiResult<Response
         tokens: tokens
             .into_iter()
             .map(|t| TokenEntry {
-                id: t.id, name: t.name, role: t.role, hash: t.hash,
-                created_at: t.created_at, expires_at: t.expires_at, last_used_at: t.last_used_at,
+                id: t.id,
+                name: t.name,
+                role: t.role,
+                hash: t.hash,
+                created_at: t.created_at,
+                expires_at: t.expires_at,
+                last_used_at: t.last_used_at,
             })
             .collect(),
         audit,
@@ -170,15 +175,21 @@ pub async fn restore(
     for (i, entry) in document.assignments.into_iter().enumerate() {
         let prefix = format!("/assignments/{i}/spec");
         let profile = shelves.iter().map(|s| &s.profile).find(|p| p.id == entry.boot_profile_id);
-        let profile = profile.ok_or_else(|| ApiError::field(&prefix, "names a profile that the backup does not hold"))?;
+        let profile = profile
+            .ok_or_else(|| ApiError::field(&prefix, "names a profile that the backup does not hold"))?;
         assignments.push(assignment(entry, profile).map_err(|e| e.below(&prefix))?);
     }
     let tokens = document
         .tokens
         .into_iter()
         .map(|t| ApiToken {
-            id: t.id, name: t.name, role: t.role, hash: t.hash,
-            created_at: t.created_at, expires_at: t.expires_at, last_used_at: t.last_used_at,
+            id: t.id,
+            name: t.name,
+            role: t.role,
+            hash: t.hash,
+            created_at: t.created_at,
+            expires_at: t.expires_at,
+            last_used_at: t.last_used_at,
         })
         .collect();
     let missing = missing_assets(&app, &shelves).await;
@@ -195,7 +206,11 @@ fn shelf(entry: ProfileEntry) -> ApiResult<Shelf> {
     spec.destructive = entry.destructive || (spec.destructive && !entry.destructive_lowered);
     Ok(Shelf {
         profile: Profile {
-            id: entry.id, spec, revision: entry.revision, created_at: entry.created_at, updated_at: entry.updated_at,
+            id: entry.id,
+            spec,
+            revision: entry.revision,
+            created_at: entry.created_at,
+            updated_at: entry.updated_at,
         },
         assets: entry.assets,
     })
@@ -220,7 +235,9 @@ async fn missing_assets(app: &App, shelves: &[Shelf]) -> Vec<Value> {
     for shelf in shelves {
         for asset in &shelf.assets {
             if !matches!(app.assets.open_asset(&asset.sha256).await, Ok(Some(_))) {
-                missing.push(json!({"profile": shelf.profile.spec.name, "file": asset.file, "sha256": asset.sha256}));
+                missing.push(
+                    json!({"profile": shelf.profile.spec.name, "file": asset.file, "sha256": asset.sha256}),
+                );
             }
         }
     }

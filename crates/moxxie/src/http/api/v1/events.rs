@@ -51,7 +51,8 @@ pub async fn list(
         kind: match one(&query, "kind")? {
             None => None,
             Some(text) => Some(text.parse().map_err(|()| {
-                let all: Vec<&str> = moxxie_core::boot::event::EventKind::ALL.iter().map(|k| k.as_str()).collect();
+                let all: Vec<&str> =
+                    moxxie_core::boot::event::EventKind::ALL.iter().map(|k| k.as_str()).collect();
                 ApiError::field("/kind", format!("one of {}", all.join(", ")))
             })?),
         },
@@ -82,7 +83,8 @@ struct Follow {
 }
 
 async fn stream_of(app: Arc<App>, filter: EventFilter, headers: &HeaderMap) -> ApiResult<Response> {
-    let resume = headers.get("last-event-id").and_then(|v| v.to_str().ok()?.parse::<i64>().ok()).filter(|id| *id >= 0);
+    let resume =
+        headers.get("last-event-id").and_then(|v| v.to_str().ok()?.parse::<i64>().ok()).filter(|id| *id >= 0);
     let last = match resume {
         Some(id) => id,
         None => app.read().events(&EventFilter::default(), None, 1).await?.first().map_or(0, |e| e.id),

@@ -39,11 +39,14 @@ pub async fn explain(
     if claims.is_anonymous() {
         return Err(ApiError::field("/mac", "name a machine: mac=… or uuid=…"));
     }
-    let links = Links::of(app.config.public_url.as_deref(), &headers, app.port).map_err(ApiError::bad_request)?;
+    let links =
+        Links::of(app.config.public_url.as_deref(), &headers, app.port).map_err(ApiError::bad_request)?;
     let mut warnings = Vec::new();
     let site = &app.config.site;
     let peer = claims.ip.or_else(|| site.provisioning.first().and_then(|net| net.hosts().next()));
-    let peer = peer.ok_or_else(|| ApiError::field("/ip", "name the address it asks from: no provisioning network is set"))?;
+    let peer = peer.ok_or_else(|| {
+        ApiError::field("/ip", "name the address it asks from: no provisioning network is set")
+    })?;
     let view = app.read().boot_view(&claims, None).await?;
     let now = app.clock.now();
     let mut decision = decide(&claims, &view, Ask::Menu, peer, site, now);
@@ -53,7 +56,8 @@ pub async fn explain(
     let mut args = Vec::new();
     let mut assets = Vec::new();
     let mut configs = BTreeMap::new();
-    let mut script = gate::script_of(&request, &view, &decision).map_err(|e| ApiError::internal(e.to_string()))?;
+    let mut script =
+        gate::script_of(&request, &view, &decision).map_err(|e| ApiError::internal(e.to_string()))?;
     if let Some(known) = known {
         let spec = &known.shelf.profile.spec;
         match prepare(&app, &request, known) {
@@ -69,13 +73,15 @@ pub async fn explain(
                         }
                     }
                     // Rather too little than a secret that a filter has turned into something else.
-                    Err(error) => warnings.push(format!("its script and config are not shown: with secrets masked, {error}")),
+                    Err(error) => warnings
+                        .push(format!("its script and config are not shown: with secrets masked, {error}")),
                 }
             }
             // The same answer as the machine would get.
             Err(error) if matches!(decision.outcome, Outcome::Boot { .. }) => {
                 decision = gate::cannot_boot(known, &error, decision.lost);
-                script = gate::script_of(&request, &view, &decision).map_err(|e| ApiError::internal(e.to_string()))?;
+                script = gate::script_of(&request, &view, &decision)
+                    .map_err(|e| ApiError::internal(e.to_string()))?;
             }
             Err(error) => warnings.push(format!("it cannot boot its profile: {error}")),
         }
@@ -112,7 +118,8 @@ struct Masked {
 /// What the machine would be sent, with a mask where its tokens would stand.
 fn prepare(app: &App, request: &Request<'_>, known: &Known) -> Result<Prepared, compose::ComposeError> {
     let spec = &known.shelf.profile.spec;
-    let machine = For { spec, assignment: Some(&known.assignment), claims: request.claims, peer: Some(request.peer) };
+    let machine =
+        For { spec, assignment: Some(&known.assignment), claims: request.claims, peer: Some(request.peer) };
     let tokens = Tokens { config: MASK, report: MASK };
     let mut context = compose::context(machine, &app.config.site, &request.links, Some(tokens));
     // First as it would be sent: whatever is wrong with that is said.
@@ -126,7 +133,11 @@ fn prepare(app: &App, request: &Request<'_>, known: &Known) -> Result<Prepared, 
     Ok(Prepared { plan, shown: masked(request, known, &context) })
 }
 
-fn masked(request: &Request<'_>, known: &Known, context: &RenderContext) -> Result<Masked, compose::ComposeError> {
+fn masked(
+    request: &Request<'_>,
+    known: &Known,
+    context: &RenderContext,
+) -> Result<Masked, compose::ComposeError> {
     let spec = &known.shelf.profile.spec;
     let mut configs = BTreeMap::new();
     for file in compose::platform(spec)?.config_files() {
@@ -136,14 +147,17 @@ fn masked(request: &Request<'_>, known: &Known, context: &RenderContext) -> Resu
     }
     let plan = compose::plan(&known.shelf, context, &request.links, Some(MASK))?;
     let title = format!("{} boots {}", known.assignment.spec.node_name, spec.name);
-    let script = ipxe::boot(&plan, &Text::new(title), &request.again()?).map_err(|e| compose::ComposeError::Args(e.to_string()))?;
+    let script = ipxe::boot(&plan, &Text::new(title), &request.again()?)
+        .map_err(|e| compose::ComposeError::Args(e.to_string()))?;
     Ok(Masked { args: plan.args.iter().map(|w| mask_text(w.as_str())).collect(), script, configs })
 }
 
 fn warn_about(plan: &BootPlan, spec: &ProfileSpec, warnings: &mut Vec<String>) {
     let length = plan.command_line_len();
     if length > 2047 {
-        warnings.push(format!("the kernel's command line has {length} bytes; x86 Linux reads 2047 and cuts the rest off"));
+        warnings.push(format!(
+            "the kernel's command line has {length} bytes; x86 Linux reads 2047 and cuts the rest off"
+        ));
     }
     let urls = spec.kernel_path.iter().chain(&spec.initrd_path).chain(&spec.extra_initrds);
     for source in urls {

@@ -27,7 +27,9 @@ pub async fn list(
         Some(text) => Some(
             text.split_once(' ')
                 .and_then(|(at, mac)| Some((Timestamp(at.parse().ok()?), mac.parse().ok()?)))
-                .ok_or_else(|| ApiError::field("/cursor", "not a cursor of this list: send `next` as it came"))?,
+                .ok_or_else(|| {
+                    ApiError::field("/cursor", "not a cursor of this list: send `next` as it came")
+                })?,
         ),
     };
     let rows = app.read().machines(before, asked.rows()).await?;

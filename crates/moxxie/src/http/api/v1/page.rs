@@ -95,7 +95,17 @@ mod tests {
     #[test]
     fn limits_and_cursors() {
         let ask = |raw: &str| Asked::of(&Query::parse(raw).unwrap(), &["q"]);
-        for bad in ["limit=-1", "limit=0", "limit=501", "limit=1e9", "limit=", "cursor=zz", "cursor=x", "sort=name", "limit=1&limit=2"] {
+        for bad in [
+            "limit=-1",
+            "limit=0",
+            "limit=501",
+            "limit=1e9",
+            "limit=",
+            "cursor=zz",
+            "cursor=x",
+            "sort=name",
+            "limit=1&limit=2",
+        ] {
             assert!(ask(bad).is_err(), "{bad}");
         }
         let asked = ask("limit=2&q=x").unwrap();

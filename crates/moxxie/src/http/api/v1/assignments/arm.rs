@@ -39,7 +39,11 @@ pub async fn arm(
             policy: spec.boot_policy,
             destructive: known.shelf.profile.spec.destructive,
         };
-        known.assignment.boot.arm(guards, &site, now).map_err(|e| ApiError::conflict(format!("{}: {e}", spec.node_name)))
+        known
+            .assignment
+            .boot
+            .arm(guards, &site, now)
+            .map_err(|e| ApiError::conflict(format!("{}: {e}", spec.node_name)))
     };
     turn(&app, actor, peer, &mac, expected(&headers)?, "assignment.arm", EventKind::Armed, step).await
 }

@@ -52,9 +52,15 @@ pub async fn create(
 }
 
 /// The window of a new assignment: open, unless the body or its flags say otherwise.
-pub fn first_record(app: &App, spec: &AssignmentSpec, profile: &Profile, armed: Option<bool>) -> ApiResult<BootRecord> {
+pub fn first_record(
+    app: &App,
+    spec: &AssignmentSpec,
+    profile: &Profile,
+    armed: Option<bool>,
+) -> ApiResult<BootRecord> {
     let unarmed = BootRecord { since: app.clock.now(), ..BootRecord::default() };
-    let wanted = armed.unwrap_or(spec.boot_policy == BootPolicy::Once && !spec.protected && !spec.quarantined);
+    let wanted =
+        armed.unwrap_or(spec.boot_policy == BootPolicy::Once && !spec.protected && !spec.quarantined);
     if !wanted {
         return Ok(unarmed);
     }
@@ -64,9 +70,7 @@ pub fn first_record(app: &App, spec: &AssignmentSpec, profile: &Profile, armed: 
         policy: spec.boot_policy,
         destructive: profile.spec.destructive,
     };
-    unarmed
-        .arm(guards, &app.config.site, app.clock.now())
-        .map_err(|e| ApiError::field("/armed", e))
+    unarmed.arm(guards, &app.config.site, app.clock.now()).map_err(|e| ApiError::field("/armed", e))
 }
 
 /// An assignment as it would be stored, for checking it.

@@ -24,6 +24,8 @@ pub async fn delete(
 ) -> ApiResult<StatusCode> {
     let known = super::find(&app, &mac).await?;
     let expect = expected(&headers)?;
-    app.write().delete_assignment(known.assignment.spec.mac_address, expect, &app.by(actor.name, peer)).await?;
+    app.write()
+        .delete_assignment(known.assignment.spec.mac_address, expect, &app.by(actor.name, peer))
+        .await?;
     Ok(StatusCode::NO_CONTENT)
 }

@@ -16,7 +16,11 @@ use std::sync::Arc;
     (status = 200, description = "the assignment; `ETag` is its revision", body = wire::AssignmentView),
     (status = 404, description = "nothing is assigned to it", body = Problem),
 ))]
-pub async fn get(State(app): State<Arc<App>>, Viewer(actor): Viewer, Path(mac): Path<String>) -> ApiResult<Response> {
+pub async fn get(
+    State(app): State<Arc<App>>,
+    Viewer(actor): Viewer,
+    Path(mac): Path<String>,
+) -> ApiResult<Response> {
     let known = super::find(&app, &mac).await?;
     Ok(tagged(StatusCode::OK, known.assignment.revision, &wire::view_known(&app, &known, actor.role)))
 }

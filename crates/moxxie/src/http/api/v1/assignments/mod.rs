@@ -23,7 +23,9 @@ pub fn mac(text: &str) -> ApiResult<MacAddr> {
 pub async fn find(app: &App, text: &str) -> ApiResult<Known> {
     let mac = mac(text)?;
     app.read().assignment(mac).await?.ok_or_else(|| {
-        ApiError::not_found(format!("nothing is assigned to {mac}; assign it with `moxxie assignment create {mac} NODE PROFILE`"))
+        ApiError::not_found(format!(
+            "nothing is assigned to {mac}; assign it with `moxxie assignment create {mac} NODE PROFILE`"
+        ))
     })
 }
 

@@ -93,9 +93,11 @@ async fn change(
         .map_err(refused)?;
     if old.assignment.boot.state.is_open() && !changed.boot.state.is_open() {
         let message = format!("the change by {} closed its window: arm it again to install it", actor.name);
-        app.events.push(app.event(EventKind::Disarmed, Some(changed.spec.mac_address), Some(peer), &message), None);
+        app.events
+            .push(app.event(EventKind::Disarmed, Some(changed.spec.mac_address), Some(peer), &message), None);
     }
-    let view = wire::view(&changed, Some(profile.spec.name.as_str()), actor.role, &app.config.site, app.clock.now());
+    let view =
+        wire::view(&changed, Some(profile.spec.name.as_str()), actor.role, &app.config.site, app.clock.now());
     Ok(tagged(StatusCode::OK, changed.revision, &view))
 }
 
@@ -110,11 +112,17 @@ pub fn next_record(known: &Known, spec: &AssignmentSpec, now: Timestamp) -> ApiR
             old.node_name
         )));
     }
-    let other_machine = old.mac_address != spec.mac_address || old.uuid != spec.uuid || old.serial != spec.serial;
+    let other_machine =
+        old.mac_address != spec.mac_address || old.uuid != spec.uuid || old.serial != spec.serial;
     let held = (spec.protected && !old.protected) || (spec.quarantined && !old.quarantined);
     let other_policy = old.boot_policy != spec.boot_policy && spec.boot_policy != BootPolicy::Once;
     let boot = &known.assignment.boot;
-    if other_profile || other_machine || held || other_policy || old.boot_policy == BootPolicy::Always && spec.boot_policy != BootPolicy::Always {
+    if other_profile
+        || other_machine
+        || held
+        || other_policy
+        || old.boot_policy == BootPolicy::Always && spec.boot_policy != BootPolicy::Always
+    {
         Ok(boot.disarm(now))
     } else {
         Ok(boot.clone())

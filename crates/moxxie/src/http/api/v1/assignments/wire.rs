@@ -110,11 +110,24 @@ pub struct AssignmentView {
 
 /// Fields that only the server writes. A body may repeat them as they are.
 pub const READ_ONLY: [&str; 8] = [
-    "state", "source", "attempts_left", "revision", "last_boot_at", "armed_until", "created_at", "updated_at",
+    "state",
+    "source",
+    "attempts_left",
+    "revision",
+    "last_boot_at",
+    "armed_until",
+    "created_at",
+    "updated_at",
 ];
 
 /// Shows an assignment as it stands now. Only an admin sees secrets.
-pub fn view(assignment: &Assignment, profile: Option<&str>, role: Role, site: &Site, now: Timestamp) -> AssignmentView {
+pub fn view(
+    assignment: &Assignment,
+    profile: Option<&str>,
+    role: Role,
+    site: &Site,
+    now: Timestamp,
+) -> AssignmentView {
     let spec = &assignment.spec;
     let boot = assignment.boot.settled(site, now);
     AssignmentView {
@@ -162,7 +175,12 @@ pub fn writable(app: &App, known: &Known) -> Value {
 }
 
 /// Reads a body. `old` is the assignment that it changes.
-pub async fn read(app: &App, body: Value, old: Option<&Known>, source: &str) -> ApiResult<(AssignmentSpec, Profile, Option<bool>)> {
+pub async fn read(
+    app: &App,
+    body: Value,
+    old: Option<&Known>,
+    source: &str,
+) -> ApiResult<(AssignmentSpec, Profile, Option<bool>)> {
     let current = old.map(|k| serde_json::to_value(view_known(app, k, Role::Admin)).unwrap_or_default());
     let input: AssignmentInput = typed(strip_read_only(body, &READ_ONLY, current)?)?;
     let profile = profile(app, &input).await?;
@@ -179,7 +197,10 @@ async fn profile(app: &App, input: &AssignmentInput) -> ApiResult<Profile> {
     };
     let found = app.read().profile(&wanted.1).await?;
     let Some(profile) = found else {
-        return Err(ApiError::field(wanted.0, format!("there is no profile {:?}", moxxie_core::boot::event::one_line(&wanted.1, 64))));
+        return Err(ApiError::field(
+            wanted.0,
+            format!("there is no profile {:?}", moxxie_core::boot::event::one_line(&wanted.1, 64)),
+        ));
     };
     if input.boot_profile_id.as_ref().is_some_and(|id| *id != profile.id) {
         return Err(ApiError::field("/boot_profile_id", "names another profile than boot_profile"));
@@ -188,7 +209,12 @@ async fn profile(app: &App, input: &AssignmentInput) -> ApiResult<Profile> {
 }
 
 /// The assignment that a body describes, for its profile.
-pub fn spec(input: AssignmentInput, profile: &Profile, old: Option<&Assignment>, source: &str) -> ApiResult<AssignmentSpec> {
+pub fn spec(
+    input: AssignmentInput,
+    profile: &Profile,
+    old: Option<&Assignment>,
+    source: &str,
+) -> ApiResult<AssignmentSpec> {
     let none = Params::new();
     let before = old.map_or(&none, |a| &a.spec.boot_params_override);
     let params = unmask(&input.boot_params_override, before).map_err(|pointer| {

@@ -17,13 +17,12 @@ pub fn profile(spec: &ProfileSpec, assigned: &[Assignment], site: &Site) -> ApiR
         let known: Vec<&str> = platform::PLATFORMS.iter().map(|p| p.name()).collect();
         return Err(ApiError::field("/profile_type", format!("unknown; known are {}", known.join(", "))));
     };
-    let mut errors: Vec<FieldError> =
-        platform
-            .check(spec)
-            .into_iter()
-            .filter(|p| p.severity == Severity::Error)
-            .map(|p| FieldError::new(p.pointer, p.message))
-            .collect();
+    let mut errors: Vec<FieldError> = platform
+        .check(spec)
+        .into_iter()
+        .filter(|p| p.severity == Severity::Error)
+        .map(|p| FieldError::new(p.pointer, p.message))
+        .collect();
     if let Err(e) = params::check(&spec.params) {
         errors.push(FieldError::new(format!("/params{}", e.pointer()), e));
     }
@@ -33,16 +32,22 @@ pub fn profile(spec: &ProfileSpec, assigned: &[Assignment], site: &Site) -> ApiR
     if spec.menu && spec.destructive {
         errors.push(FieldError::new("/menu", "a destructive profile cannot be offered to unknown machines"));
     }
-    if let Some(always) = assigned.iter().find(|a| a.spec.boot_policy == BootPolicy::Always).filter(|_| spec.destructive) {
+    if let Some(always) =
+        assigned.iter().find(|a| a.spec.boot_policy == BootPolicy::Always).filter(|_| spec.destructive)
+    {
         return Err(ApiError::conflict(format!(
             "the profile would be destructive, but {} boots it on every request (boot_policy always): change that first",
             always.spec.node_name
         )));
     }
     let links = sample_links();
-    let contexts: Vec<RenderContext> = assigned.iter().map(|a| context(spec, Some(a), site, &links)).collect();
+    let contexts: Vec<RenderContext> =
+        assigned.iter().map(|a| context(spec, Some(a), site, &links)).collect();
     let stranger = context(spec, None, site, &links);
-    let templates = [(render::BOOT_PARAMS, Some(&spec.boot_params)), (render::CONFIG_TEMPLATE, spec.config_template.as_ref())];
+    let templates = [
+        (render::BOOT_PARAMS, Some(&spec.boot_params)),
+        (render::CONFIG_TEMPLATE, spec.config_template.as_ref()),
+    ];
     for (field, source) in templates {
         if let Some(source) = source
             && let Err(e) = render::check(source, field, &contexts, &stranger)
@@ -65,7 +70,10 @@ pub fn assignment(spec: &ProfileSpec, assignment: &Assignment, site: &Site) -> A
         return Err(ApiError::field(format!("/boot_params_override{}", e.pointer()), e));
     }
     if assignment.spec.boot_policy == BootPolicy::Always && spec.destructive {
-        return Err(ApiError::field("/boot_policy", format!("always is refused: profile {} can erase a disk", spec.name)));
+        return Err(ApiError::field(
+            "/boot_policy",
+            format!("always is refused: profile {} can erase a disk", spec.name),
+        ));
     }
     let mut errors = Vec::new();
     let context = context(spec, Some(assignment), site, &sample_links());
@@ -81,7 +89,9 @@ pub fn assignment(spec: &ProfileSpec, assignment: &Assignment, site: &Site) -> A
 fn stranger_errors(spec: &ProfileSpec, context: &RenderContext, errors: &mut Vec<FieldError>) {
     match render::render(&spec.boot_params, context, render::BOOT_PARAMS) {
         // Nothing that an assignment could still bring is missing: it is wrong for every machine.
-        Err(e) if has_all_params(&spec.boot_params, context) => errors.push(FieldError::new("/boot_params", e)),
+        Err(e) if has_all_params(&spec.boot_params, context) => {
+            errors.push(FieldError::new("/boot_params", e))
+        }
         Err(e) if spec.menu => errors.push(FieldError::new(
             "/boot_params",
             format!("the menu offers this profile to machines without an assignment: {e}"),
@@ -106,7 +116,12 @@ fn has_all_params(source: &str, context: &RenderContext) -> bool {
 }
 
 /// What would go wrong when this machine boots.
-fn machine_errors(spec: &ProfileSpec, assignment: &Assignment, context: &RenderContext, errors: &mut Vec<FieldError>) {
+fn machine_errors(
+    spec: &ProfileSpec,
+    assignment: &Assignment,
+    context: &RenderContext,
+    errors: &mut Vec<FieldError>,
+) {
     let node = &assignment.spec.node_name;
     if let Err(e) = compose::kernel_args(spec, context) {
         errors.push(FieldError::new("/boot_params", format!("for {node}: {e}")));
@@ -136,7 +151,8 @@ fn context(spec: &ProfileSpec, assignment: Option<&Assignment>, site: &Site, lin
         platform: Some("efi".into()),
         ..BootClaims::default()
     };
-    let mut context = compose::context(For { spec, assignment, claims: &claims, peer: None }, site, links, None);
+    let mut context =
+        compose::context(For { spec, assignment, claims: &claims, peer: None }, site, links, None);
     // As long as real ones, so that length limits are tried too.
     let token = "0".repeat(43);
     let mac = context.machine.mac.parse().ok();
@@ -153,4 +169,3 @@ fn context(spec: &ProfileSpec, assignment: Option<&Assignment>, site: &Site, lin
 fn sample_links() -> Links {
     Links::sample()
 }
-

@@ -140,7 +140,11 @@ pub fn reasons(spec: &ProfileSpec) -> Vec<Reason> {
 
 /// Reads a body. `old` is the profile that it changes.
 pub fn read(body: Value, old: Option<&Profile>) -> ApiResult<ProfileSpec> {
-    let body = strip_read_only(body, &READ_ONLY, old.map(|p| serde_json::to_value(view(p, Role::Admin)).unwrap_or_default()))?;
+    let body = strip_read_only(
+        body,
+        &READ_ONLY,
+        old.map(|p| serde_json::to_value(view(p, Role::Admin)).unwrap_or_default()),
+    )?;
     let input: ProfileInput = typed(body)?;
     let mut errors = Vec::new();
     let old_params = old.map(|p| p.spec.params.clone()).unwrap_or_default();
@@ -148,8 +152,12 @@ pub fn read(body: Value, old: Option<&Profile>) -> ApiResult<ProfileSpec> {
         errors.push(FieldError::new(format!("/params{pointer}"), "is the mask for a secret, not a value"));
         Params::new()
     });
-    if input.config_template.as_deref().is_some_and(|t| t.contains(MASK)) || input.boot_params.contains(MASK) {
-        errors.push(FieldError::new("/config_template", "carries the mask for a secret: it was read by a token that may not see secrets"));
+    if input.config_template.as_deref().is_some_and(|t| t.contains(MASK)) || input.boot_params.contains(MASK)
+    {
+        errors.push(FieldError::new(
+            "/config_template",
+            "carries the mask for a secret: it was read by a token that may not see secrets",
+        ));
     }
     if !errors.is_empty() {
         return Err(ApiError::fields(errors));
