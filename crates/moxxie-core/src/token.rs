@@ -99,6 +99,23 @@ impl PresentedToken {
     }
 }
 
+/// The text with everything that could be a boot token masked. Machines quote the URLs that they
+/// were given.
+pub fn mask_tokens(text: &str) -> String {
+    let is_part = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(start) = rest.find(is_part) {
+        let (before, from) = rest.split_at(start);
+        let (run, after) = from.split_at(from.find(|c| !is_part(c)).unwrap_or(from.len()));
+        out.push_str(before);
+        out.push_str(if PresentedToken::parse(run).is_some() { crate::secret::MASK } else { run });
+        rest = after;
+    }
+    out.push_str(rest);
+    out
+}
+
 fn tag(key: &SiteKey, session: SessionId, assignment: &str, generation: i64, purpose: Purpose) -> [u8; 16] {
     // HMAC takes keys of any length, so this never fails; an error would mean a tag that no
     // token can match.
@@ -169,6 +186,16 @@ mod tests {
         assert!(PresentedToken::parse(&text[..42]).is_none());
         assert!(PresentedToken::parse(&format!("{text}A")).is_none());
         assert!(PresentedToken::parse("").is_none());
+    }
+
+    #[test]
+    fn tokens_in_a_text_are_masked() {
+        let token = mint(&SiteKey::new(KEY), SessionId([1; 16]), "a1", 1, Purpose::Report);
+        let text = format!("wget http://h/boot/report?t={token}&stage=x: {token} é failed");
+        let masked = mask_tokens(&text);
+        assert!(!masked.contains(&token), "{masked}");
+        assert!(masked.ends_with("********&stage=x: ******** é failed"), "{masked}");
+        assert_eq!(mask_tokens("nothing to hide, é"), "nothing to hide, é");
     }
 
     #[test]

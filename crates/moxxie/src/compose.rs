@@ -124,11 +124,27 @@ pub fn plan(
         .chain(&spec.extra_initrds)
         .map(|source| image(shelf, links, source))
         .collect::<Result<Vec<_>, _>>()?;
+    let (kernel, initrds) = distinct(kernel, initrds)?;
     let report = match report {
         Some(token) => Some(word(links.report(token))?),
         None => None,
     };
     Ok(BootPlan { kernel, initrds, args: kernel_args(spec, context)?, report })
+}
+
+/// Gives images of the same name, such as two URLs that end in `/linux`, names of their own: iPXE
+/// and UEFI know them by name, whatever the case.
+fn distinct(kernel: Image, initrds: Vec<Image>) -> Result<(Image, Vec<Image>), ComposeError> {
+    let mut taken = vec![kernel.name.as_str().to_ascii_lowercase()];
+    let mut renamed = Vec::new();
+    for image in initrds {
+        let own = image.name.as_str().to_owned();
+        let mut names = std::iter::once(own.clone()).chain((2..).map(|n| format!("{own}-{n}")));
+        let free = names.find(|name| !taken.contains(&name.to_ascii_lowercase())).unwrap_or(own);
+        taken.push(free.to_ascii_lowercase());
+        renamed.push(Image { name: word(free)?, url: image.url });
+    }
+    Ok((kernel, renamed))
 }
 
 fn image(shelf: &Shelf, links: &Links, source: &Source) -> Result<Image, ComposeError> {

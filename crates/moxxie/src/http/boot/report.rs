@@ -11,7 +11,7 @@ use moxxie_core::boot::event::{EventKind, one_line};
 use moxxie_core::boot::session::{Refusal, Session, may_report};
 use moxxie_core::boot::state::BootState;
 use moxxie_core::secret::mask_text;
-use moxxie_core::token::{PresentedToken, Purpose};
+use moxxie_core::token::{PresentedToken, Purpose, mask_tokens};
 use moxxie_store::StepError;
 use std::sync::Arc;
 use std::time::Duration;
@@ -61,7 +61,7 @@ pub async fn report(
     };
     let body = String::from_utf8_lossy(&bytes);
     // Machines quote URLs and files in their messages; what looks like a secret is masked.
-    let text = mask_text(message.unwrap_or(&body));
+    let text = mask_tokens(&mask_text(message.unwrap_or(&body)));
     let message = match one_line(text.trim(), 1000) {
         line if line.is_empty() => format!("reported {}", stage.unwrap_or("")),
         line => line,
