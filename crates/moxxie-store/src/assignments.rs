@@ -19,8 +19,8 @@ use std::collections::BTreeSet;
 /// Selects whole assignments; a condition follows.
 pub(crate) const ROWS: &str = "SELECT id, mac_address, node_name, boot_profile_id, boot_params_override, uuid, serial, extra_macs, \
      boot_policy, protected, quarantined, local_boot, source, state, generation, armed_until, window_ends, \
-     attempts_left, armed_destructive, bound_uuid, bound_serial, since, revision, last_boot_at, created_at, \
-     updated_at FROM node_boot_assignments";
+     attempts_left, armed_destructive, bound_uuid, bound_serial, since, starts, revision, last_boot_at, \
+     created_at, updated_at FROM node_boot_assignments";
 
 impl Store {
     /// By main MAC, ascending; `after` is the main MAC of the last one shown.
@@ -118,7 +118,7 @@ impl Store {
         let old = expected(&mut tx, mac, expect).await?.assignment;
         if old.spec.protected {
             return Err(StoreError::Conflict(format!(
-                "{} is protected: lift the protection first (`protected: false`)",
+                "{} is protected: lift the protection first (moxxie assignment update MAC --unprotect)",
                 old.spec.node_name
             )));
         }
@@ -213,8 +213,8 @@ pub(crate) async fn change(
                boot_params_override = $5, uuid = $6, uuid_key = $7, serial = $8, extra_macs = $9, \
                boot_policy = $10, protected = $11, quarantined = $12, local_boot = $13, source = $14, \
                state = $15, generation = $16, armed_until = $17, window_ends = $18, attempts_left = $19, \
-               armed_destructive = $20, bound_uuid = $21, bound_serial = $22, since = $23, revision = $24, \
-               seq = $25, last_boot_at = $26, created_at = $27, updated_at = $28 WHERE id = $1";
+               armed_destructive = $20, bound_uuid = $21, bound_serial = $22, since = $23, starts = $24, \
+               revision = $25, seq = $26, last_boot_at = $27, created_at = $28, updated_at = $29 WHERE id = $1";
     tx.execute(sql, values(&new, seq)?).await?;
     tx.execute("DELETE FROM assignment_macs WHERE assignment_id = $1", args![new.id.as_str()]).await?;
     insert_macs(tx, &new).await?;
@@ -231,9 +231,9 @@ pub(crate) async fn insert(tx: &mut Tx, assignment: &Assignment, seq: i64) -> Re
     let sql = "INSERT INTO node_boot_assignments (id, mac_address, node_name, boot_profile_id, \
                boot_params_override, uuid, uuid_key, serial, extra_macs, boot_policy, protected, quarantined, \
                local_boot, source, state, generation, armed_until, window_ends, attempts_left, \
-               armed_destructive, bound_uuid, bound_serial, since, revision, seq, last_boot_at, created_at, \
-               updated_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, \
-               $17, $18, $19, $20, $21, $22, $23, $24, $25, $26, $27, $28)";
+               armed_destructive, bound_uuid, bound_serial, since, starts, revision, seq, last_boot_at, \
+               created_at, updated_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, \
+               $17, $18, $19, $20, $21, $22, $23, $24, $25, $26, $27, $28, $29)";
     tx.execute(sql, values(assignment, seq)?).await?;
     insert_macs(tx, assignment).await
 }
@@ -251,8 +251,8 @@ async fn insert_macs(tx: &mut Tx, assignment: &Assignment) -> Result<()> {
 /// Writes how far a window has come; nothing that a person wrote.
 pub(crate) async fn write_record(tx: &mut Tx, id: &str, boot: &BootRecord) -> Result<()> {
     let sql = "UPDATE node_boot_assignments SET state = $2, generation = $3, armed_until = $4, window_ends = $5, \
-               attempts_left = $6, armed_destructive = $7, bound_uuid = $8, bound_serial = $9, since = $10 \
-               WHERE id = $1";
+               attempts_left = $6, armed_destructive = $7, bound_uuid = $8, bound_serial = $9, since = $10, \
+               starts = $11 WHERE id = $1";
     let mut args = args![id];
     args.extend(record_values(boot));
     match tx.execute(sql, args).await? {
@@ -314,6 +314,7 @@ pub(crate) fn record_values(boot: &BootRecord) -> Vec<Arg> {
         boot.bound_uuid.map(|uuid| uuid.to_string()),
         boot.bound_serial.as_ref().map(Serial::as_str),
         boot.since,
+        boot.starts,
     ]
 }
 
@@ -379,6 +380,7 @@ pub(crate) fn assignment(row: &Row) -> Result<Assignment> {
             bound_uuid: row.parse_or_null("bound_uuid")?,
             bound_serial: serial("bound_serial")?,
             since: row.time("since")?,
+            starts: row.int("starts")?,
         },
         revision: row.int("revision")?,
         last_boot_at: row.time_or_null("last_boot_at")?,

@@ -64,7 +64,7 @@ impl Store {
                 return Err(StoreError::Unavailable("an assignment is being changed".into()));
             }
         };
-        let mut started = false;
+        let (mut started, mut durable) = (false, false);
         for (index, mut step) in steps.into_iter().enumerate() {
             let view = views.of(index, asks[index].asked);
             let Some(start) = step(&view) else { continue };
@@ -77,9 +77,17 @@ impl Store {
             // A machine that asks twice in one list is seen the second time as the first left it.
             views.replace(known, start.after);
             started = true;
+            durable |= start.durable;
         }
-        // Without a start nothing was written, and dropping the transaction says so.
-        if started { tx.commit_lightly().await } else { Ok(()) }
+        match (started, durable) {
+            // Without a start nothing was written, and dropping the transaction says so.
+            (false, _) => Ok(()),
+            (true, false) => tx.commit_lightly().await,
+            (true, true) => {
+                tx.commit().await?;
+                self.flush().await
+            }
+        }
     }
 
     /// Redeems a config token: loads session and machine under a lock, lets `step` check and
@@ -342,7 +350,7 @@ async fn write_start(tx: &mut Tx, start: &Start) -> Result<()> {
     let (id, boot) = (start.session.assignment_id.as_str(), &start.after);
     let sql = "UPDATE node_boot_assignments SET state = $2, generation = $3, armed_until = $4, window_ends = $5, \
                attempts_left = $6, armed_destructive = $7, bound_uuid = $8, bound_serial = $9, since = $10, \
-               last_boot_at = $10 WHERE id = $1";
+               starts = $11, last_boot_at = $10 WHERE id = $1";
     let mut args = args![id];
     args.extend(record_values(boot));
     if tx.execute(sql, args).await? == 0 {
@@ -352,15 +360,16 @@ async fn write_start(tx: &mut Tx, start: &Start) -> Result<()> {
 }
 
 async fn insert_session(tx: &mut Tx, session: &Session) -> Result<()> {
-    let sql = "INSERT INTO boot_sessions (id, assignment_id, generation, network, ip, arch, platform, \
+    let sql = "INSERT INTO boot_sessions (id, assignment_id, generation, network, ip, base_url, arch, platform, \
                minted_at, expires_at, first_used_at, uses, revoked_at) \
-               VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, NULL, 0, NULL)";
+               VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, NULL, 0, NULL)";
     let args = args![
         session.id.to_string(),
         session.assignment_id.as_str(),
         session.generation,
         session.network.to_string(),
         session.ip.to_string(),
+        session.base_url.as_str(),
         session.arch.as_deref(),
         session.platform.as_deref(),
         session.minted_at,
@@ -369,8 +378,8 @@ async fn insert_session(tx: &mut Tx, session: &Session) -> Result<()> {
     tx.execute(sql, args).await.map(drop)
 }
 
-const SESSION: &str = "SELECT assignment_id, generation, network, ip, arch, platform, minted_at, expires_at, \
-                       first_used_at, revoked_at FROM boot_sessions WHERE id = $1";
+const SESSION: &str = "SELECT assignment_id, generation, network, ip, base_url, arch, platform, minted_at, \
+                       expires_at, first_used_at, revoked_at FROM boot_sessions WHERE id = $1";
 
 /// The session and its machine, the machine locked. Every change of a session happens under the
 /// lock on its machine, so both are read again after the lock was waited for.
@@ -392,6 +401,7 @@ fn session(id: SessionId, row: &Row) -> Result<Session> {
         generation: row.int("generation")?,
         network: row.parse("network")?,
         ip: row.parse("ip")?,
+        base_url: row.text("base_url")?,
         arch: row.text_or_null("arch")?,
         platform: row.text_or_null("platform")?,
         minted_at: row.time("minted_at")?,

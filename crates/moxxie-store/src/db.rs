@@ -209,6 +209,19 @@ impl Store {
     }
 }
 
+impl Store {
+    /// Brings everything that was committed lightly so far to the disk: SQLite does that with the
+    /// next full commit, PostgreSQL has done it with its own.
+    pub(crate) async fn flush(&self) -> Result<()> {
+        if self.is_sqlite() {
+            let mut tx = self.write().await?;
+            tx.execute("UPDATE config_version SET version = version", args![]).await?;
+            tx.commit().await?;
+        }
+        Ok(())
+    }
+}
+
 /// A statement's outcome, or an error when there is none in time.
 async fn in_time<T>(
     patience: Duration,

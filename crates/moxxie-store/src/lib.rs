@@ -103,6 +103,8 @@ pub struct Start {
     pub after: BootRecord,
     /// The new session.
     pub session: Session,
+    /// Must survive a power failure: this script alone can erase a disk.
+    pub durable: bool,
 }
 
 /// One machine's request in [`Store::boot`].

@@ -157,6 +157,7 @@ async fn menu(store: &Store, n: u16, session: u32, site: &Site, now: Timestamp) 
                 generation: after.generation,
                 network: site.token_network(PEER),
                 ip: std::net::IpAddr::from([10, 0, 0, 9]),
+                base_url: "http://10.0.0.1:8080".into(),
                 arch: Some("amd64".into()),
                 platform: None,
                 minted_at: now,
@@ -164,7 +165,7 @@ async fn menu(store: &Store, n: u16, session: u32, site: &Site, now: Timestamp) 
                 first_used_at: None,
                 revoked: false,
             };
-            Ok((Some(Start { after, session }), true))
+            Ok((Some(Start { after, session, durable: false }), true))
         })
         .await
         .unwrap()

@@ -102,7 +102,8 @@ impl Snapshot {
             }
         };
         next.version = loaded.version;
-        for assignment in loaded.assignments {
+        // All old keys first: two machines may have exchanged an address.
+        for assignment in &loaded.assignments {
             if let Some(old) = next.by_id.remove(&assignment.id) {
                 for mac in old.assignment.macs() {
                     next.by_mac.remove(&mac);
@@ -111,6 +112,8 @@ impl Snapshot {
                     next.by_uuid.remove(&uuid.key());
                 }
             }
+        }
+        for assignment in loaded.assignments {
             let Some(shelf) = next.shelves.get(&assignment.spec.boot_profile_id).cloned() else {
                 // The foreign key forbids this. Leaving it out would mean "unknown machine",
                 // whose answer is the local disk too.

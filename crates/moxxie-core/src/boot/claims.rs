@@ -59,6 +59,19 @@ pub enum ClaimsError {
     Uuid(UuidError),
 }
 
+impl ClaimsError {
+    /// The same in the few characters that a machine's screen shows of an error.
+    pub fn short(&self) -> String {
+        match self {
+            ClaimsError::Duplicate(label) => format!("{label} sent twice"),
+            ClaimsError::TooMany(_) => "too many labels".into(),
+            ClaimsError::Control(label) => format!("{label} has a bad character"),
+            ClaimsError::Mac { label, .. } => format!("{label} is no MAC address"),
+            ClaimsError::Uuid(_) => "uuid is no UUID".into(),
+        }
+    }
+}
+
 /// More query parameters than this are refused.
 pub const MAX_LABELS: usize = 32;
 

@@ -7,9 +7,11 @@ use crate::asset::Asset;
 use crate::assignment::{Assignment, BootPolicy};
 use crate::boot::claims::BootClaims;
 use crate::boot::event::EventKind;
-use crate::boot::state::{BootRecord, BootState};
+use crate::boot::state::{BootRecord, BootState, DESTRUCTIVE_STARTS};
 use crate::name::ProfileName;
-use crate::profile::{LocalBoot, Profile};
+use crate::platform;
+use crate::profile::{LocalBoot, Profile, ProfileSpec};
+use crate::render::BOOT_PARAMS;
 use crate::site::{self, Site};
 use crate::time::Timestamp;
 use std::net::IpAddr;
@@ -132,12 +134,13 @@ const RULES: &[(&str, Rule)] = &[
     ("unassigned", unassigned),
     ("pinned-identity", pinned_identity),
     ("quarantined", quarantined),
-    ("other-profile", other_profile),
     ("policy-local", policy_local),
     ("protected", protected),
+    ("other-profile", other_profile),
     ("outside-provisioning", outside_provisioning),
     ("policy-always", policy_always),
     ("turned-destructive", turned_destructive),
+    ("started-already", started_already),
     ("armed", armed),
     ("delivered-again", delivered_again),
     ("no-open-window", no_open_window),
@@ -261,7 +264,8 @@ fn unassigned(case: &Case) -> Verdict {
     if let Ok(known) = case.known() {
         return Err(format!("it is assigned: {}", known.assignment.spec.node_name));
     }
-    let assign = format!("moxxie assignment create {} NODE PROFILE", case.claims.label());
+    let mac = case.claims.mac.map_or("MAC".to_owned(), |mac| mac.to_string());
+    let assign = format!("moxxie assignment create {mac} NODE PROFILE");
     let refuse = |reason: String| {
         Ok(Answer {
             outcome: Outcome::Local(case.site.local_boot),
@@ -382,8 +386,11 @@ fn policy_local(case: &Case) -> Verdict {
 fn protected(case: &Case) -> Verdict {
     let known = case.known()?;
     let record = case.record(known);
-    if !known.assignment.spec.protected || !record.state.is_open() {
-        return Err("it is not protected with an open window".into());
+    let own = &known.shelf.profile.spec.name;
+    let other = matches!(case.ask, Ask::Profile(name) if name != own);
+    let wants = other || record.state.is_open();
+    if !known.assignment.spec.protected || !wants {
+        return Err("it is not protected, or there is nothing to protect it from".into());
     }
     // Protecting closes the window; this rule holds should a record say otherwise.
     local(
@@ -456,6 +463,41 @@ fn turned_destructive(case: &Case) -> Verdict {
         format!("profile {} became destructive after this machine was armed", profile.name),
         format!("read the profile again, then: moxxie assignment arm {}", known.assignment.spec.mac_address),
     )
+}
+
+fn started_already(case: &Case) -> Verdict {
+    let known = case.known()?;
+    let record = case.record(known);
+    let profile = &known.shelf.profile.spec;
+    let most = most_starts(profile);
+    if record.state != BootState::Booting || record.starts < most {
+        return Err("another start cannot erase its disk by surprise".into());
+    }
+    local(
+        known,
+        EventKind::ReinstallSuppressed,
+        format!("it was given profile {} already, which would erase its disk again", profile.name),
+        format!("to install it again: moxxie assignment arm {}", known.assignment.spec.mac_address),
+    )
+}
+
+/// How many scripts of this profile one arm allows. Where the script alone can erase a disk, there
+/// is no config whose delivery could count: the script is the delivery.
+pub fn most_starts(profile: &ProfileSpec) -> i64 {
+    if !profile.destructive {
+        i64::MAX
+    } else if profile.config_template.is_none() || script_erases(profile) {
+        1
+    } else {
+        DESTRUCTIVE_STARTS
+    }
+}
+
+/// Whether the kernel arguments alone are a reason to call the profile destructive.
+fn script_erases(profile: &ProfileSpec) -> bool {
+    platform::destructive_reasons(&profile.profile_type, &profile.boot_params, None)
+        .iter()
+        .any(|reason| reason.field == BOOT_PARAMS)
 }
 
 fn armed(case: &Case) -> Verdict {

@@ -22,6 +22,9 @@ pub struct Session {
     pub network: IpNet,
     /// The address that asked for the script.
     pub ip: IpAddr,
+    /// How it reached this server, `http://host:port`: links in its config begin with this, also
+    /// when a load balancer brings a repeat to another replica.
+    pub base_url: String,
     /// The architecture it named then, for templates of the config.
     pub arch: Option<String>,
     /// The firmware it named then: `efi` or `pcbios`.

@@ -68,6 +68,11 @@ pub const SAFE_ATTEMPTS: i64 = 3;
 /// Deliveries that one arm allows for a profile that erases disks.
 pub const DESTRUCTIVE_ATTEMPTS: i64 = 1;
 
+/// Scripts that one arm allows for a profile that erases disks by its config. A boot that broke
+/// off before it fetched the config may be tried again, but an installer that never fetches it
+/// must not go round for the whole window.
+pub const DESTRUCTIVE_STARTS: i64 = 3;
+
 /// The state of one assignment's window.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct BootRecord {
@@ -82,6 +87,8 @@ pub struct BootRecord {
     pub window_ends: Option<Timestamp>,
     /// Deliveries left in this window.
     pub attempts_left: i64,
+    /// Scripts that were handed out in this window.
+    pub starts: i64,
     /// Whether the profile was destructive when the operator armed it.
     pub armed_destructive: bool,
     /// The UUID of the machine that first answered in this window.
@@ -145,6 +152,7 @@ impl BootRecord {
             armed_until: Some(now + site.arm_window),
             window_ends: None,
             attempts_left: if guards.destructive { DESTRUCTIVE_ATTEMPTS } else { SAFE_ATTEMPTS },
+            starts: 0,
             armed_destructive: guards.destructive,
             bound_uuid: None,
             bound_serial: None,
@@ -197,6 +205,7 @@ impl BootRecord {
     ) -> BootRecord {
         BootRecord {
             state: BootState::Booting,
+            starts: self.starts.saturating_add(1),
             armed_until: None,
             // The first menu starts the clock; asking again does not wind it up.
             window_ends: self.window_ends.or(Some(now + site.boot_window)),

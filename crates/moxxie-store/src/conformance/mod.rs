@@ -89,6 +89,7 @@ pub(crate) fn session(n: u8, known: &Known, site: &Site, now: Timestamp) -> Sess
         generation: known.assignment.boot.generation,
         network: "10.0.0.0/24".parse().unwrap(),
         ip: std::net::IpAddr::from([10, 0, 0, 9]),
+        base_url: "http://10.0.0.1:8080".into(),
         arch: Some("amd64".into()),
         platform: None,
         minted_at: now,
@@ -105,7 +106,7 @@ pub(crate) async fn start(store: &Store, n: u16, session_id: u8, site: &Site, no
             let known = view.by_mac.first().unwrap();
             let session = session(session_id, known, site, now);
             let after = known.assignment.boot.started(None, None, site, now);
-            Ok((Some(Start { after, session }), ()))
+            Ok((Some(Start { after, session, durable: false }), ()))
         })
         .await
         .unwrap();

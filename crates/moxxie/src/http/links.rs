@@ -36,6 +36,11 @@ impl Links {
         Ok(Links { base })
     }
 
+    /// Links below the base URL that a boot session began with.
+    pub fn below(base: &str) -> Links {
+        Links { base: base.to_owned() }
+    }
+
     /// Links of the length of real ones, for checking templates.
     pub fn sample() -> Links {
         Links { base: "http://192.168.100.100:8080".into() }

@@ -36,7 +36,7 @@ pub async fn asset(
     method: Method,
     headers: HeaderMap,
 ) -> Result<Response, BootError> {
-    let bad = |e| BootError::bad_request(format!("moxxie: {e}"));
+    let bad = |_| BootError::bad_request("moxxie: bad profile or file name");
     let profile: ProfileName = profile.parse().map_err(bad)?;
     let file: FileName = file.parse().map_err(bad)?;
     let found = find(&app, &profile, &file).await?;

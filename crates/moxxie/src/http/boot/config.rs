@@ -18,6 +18,7 @@ use moxxie_core::boot::event::EventKind;
 use moxxie_core::boot::session::{Refusal, Session, may_fetch};
 use moxxie_core::mac::MacAddr;
 use moxxie_core::name::ProfileName;
+use moxxie_core::secret::MASK;
 use moxxie_core::token::{PresentedToken, Purpose, mint};
 use moxxie_store::{Delivery, Redeemed, StepError};
 use sha2::{Digest as _, Sha256};
@@ -225,7 +226,9 @@ async fn preview(
     let Some(known) = known.filter(|k| k.shelf.profile.spec.name == *profile) else {
         return Err(BootError::not_found("moxxie: not assigned"));
     };
-    match render(app, &known, None, links, resource, None) {
+    // The token's place is kept, so that what hangs on it can be read.
+    let tokens = Tokens { config: MASK, report: MASK };
+    match render(app, &known, None, links, resource, Some(tokens)) {
         Ok(Some((text, kind))) => Ok(sent(text, kind)),
         Ok(None) => Err(BootError::not_found("moxxie: no such file")),
         Err(error) => Err(BootError::new(StatusCode::UNPROCESSABLE_ENTITY, error)),

@@ -10,7 +10,9 @@ use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Response};
 use moxxie_core::assignment::BootPolicy;
 use moxxie_core::boot::claims::BootClaims;
-use moxxie_core::boot::decide::{Ask, BootView, Decision, Known, LostRule, Outcome, Shelf, decide};
+use moxxie_core::boot::decide::{
+    Ask, BootView, Decision, Known, LostRule, Outcome, Shelf, decide, most_starts,
+};
 use moxxie_core::boot::event::EventKind;
 use moxxie_core::boot::session::Session;
 use moxxie_core::boot::state::BootRecord;
@@ -232,6 +234,7 @@ fn boot_script(
         generation: after.generation,
         network: app.config.site.token_network(request.peer),
         ip: request.peer.to_canonical(),
+        base_url: request.links.base().to_owned(),
         arch: request.claims.arch.clone(),
         platform: request.claims.platform.clone(),
         minted_at: request.now,
@@ -239,7 +242,8 @@ fn boot_script(
         first_used_at: None,
         revoked: false,
     };
-    Ok((text, Start { after: after.clone(), session }))
+    let durable = most_starts(machine.spec) == 1;
+    Ok((text, Start { after: after.clone(), session, durable }))
 }
 
 /// The answer to a machine whose boot is due but cannot be prepared: the disk. Its window stays.

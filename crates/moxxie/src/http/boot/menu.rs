@@ -66,7 +66,7 @@ async fn answer(
     if headers.get(header::USER_AGENT).is_some_and(|ua| ua == "debian-installer") {
         return Ok(super::reply::script("# moxxie: this is a boot menu, not a preseed\n".into()));
     }
-    let claims =
-        BootClaims::parse(query.pairs()).map_err(|e| BootError::bad_request(format!("moxxie: {e}")))?;
+    let claims = BootClaims::parse(query.pairs())
+        .map_err(|e| BootError::bad_request(format!("moxxie: {}", e.short())))?;
     gate::answer(&app, ask, &claims, peer, headers).await
 }

@@ -143,7 +143,7 @@ impl Work<'_> {
             return Err(ApiError::field("/name", format!("profile {name} stands twice in this set")));
         }
         let old = self.app.read().profile(&name).await?.filter(|p| p.spec.name.as_str() == name);
-        let spec = wire::read(item, old.as_ref())?;
+        let spec = wire::read(item, old.as_ref(), wire::Silence::Computes)?;
         let assigned = match &old {
             Some(old) => self.app.read().assignments_of(&old.id).await?,
             None => vec![],
@@ -187,6 +187,14 @@ impl Work<'_> {
         let mut input: machine::AssignmentInput = typed(without_kind(item))?;
         let app = self.app;
         let old = app.read().assignment(input.mac_address).await?;
+        if let Some(Known { assignment, .. }) = &old
+            && assignment.spec.mac_address != input.mac_address
+        {
+            return Err(ApiError::conflict(format!(
+                "{} is a further NIC of {} ({}): name that one, or take the NIC away from it first",
+                input.mac_address, assignment.spec.node_name, assignment.spec.mac_address
+            )));
+        }
         if let Some(Known { assignment, .. }) = &old {
             // A hand that protected or quarantined a machine is not undone by a file that is
             // silent about it.

@@ -1,10 +1,10 @@
 //! `/api/v1/boot/profiles/{name}/assets`
 
-use super::page::Page;
+use super::page::{Asked, Page};
 use super::profiles;
 use crate::app::App;
 use crate::http::error::{ApiError, ApiResult, Problem};
-use crate::http::extract::{JsonBody, Operator, Peer, Viewer, typed};
+use crate::http::extract::{JsonBody, Operator, Peer, Query, Viewer, typed};
 use crate::import;
 use axum::Json;
 use axum::body::Body;
@@ -54,10 +54,17 @@ pub async fn list(
     State(app): State<Arc<App>>,
     _: Viewer,
     Path(name): Path<String>,
+    query: Query,
 ) -> ApiResult<Json<Page<AssetView>>> {
+    let asked = Asked::of(&query, &[])?;
     let profile = profiles::find(&app, &name).await?;
-    let assets = app.read().assets(&profile.id).await?;
-    Ok(Json(Page { items: assets.into_iter().map(|a| view(&profile, a)).collect(), next: None }))
+    let mut assets = app.read().assets(&profile.id).await?;
+    // A profile has a handful of files, so the part is cut here.
+    assets.sort_by(|a, b| a.file.cmp(&b.file));
+    let after = asked.cursor.as_deref().unwrap_or("");
+    assets.retain(|a| a.file.as_str() > after);
+    let page = asked.page(assets, |a| a.file.to_string());
+    Ok(Json(page.map(|a| view(&profile, a))))
 }
 
 /// Upload a file. The body is the file; it is visible once it has arrived in full.

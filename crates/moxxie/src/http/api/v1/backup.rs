@@ -13,7 +13,7 @@ use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use moxxie_core::access::Role;
 use moxxie_core::asset::Asset;
-use moxxie_core::assignment::{Assignment, AssignmentSpec};
+use moxxie_core::assignment::{Assignment, AssignmentSpec, BootPolicy};
 use moxxie_core::audit::AuditRecord;
 use moxxie_core::boot::decide::Shelf;
 use moxxie_core::boot::state::{BootRecord, BootState};
@@ -200,7 +200,7 @@ pub async fn restore(
 }
 
 fn shelf(entry: ProfileEntry) -> ApiResult<Shelf> {
-    let mut spec = wire::read(entry.spec, None)?;
+    let mut spec = wire::read(entry.spec, None, wire::Silence::Computes)?;
     // The judgment of the site that made the backup, never milder than today's lint.
     spec.destructive_lowered = entry.destructive_lowered;
     spec.destructive = entry.destructive || (spec.destructive && !entry.destructive_lowered);
@@ -218,7 +218,11 @@ fn shelf(entry: ProfileEntry) -> ApiResult<Shelf> {
 
 fn assignment(entry: AssignmentEntry, profile: &Profile) -> ApiResult<Assignment> {
     let input: machine::AssignmentInput = typed(entry.spec)?;
-    let spec: AssignmentSpec = machine::spec(input, profile, None, &entry.source)?;
+    let mut spec: AssignmentSpec = machine::spec(input, profile, None, &entry.source)?;
+    // Nothing boots its profile after a restore until an operator says so.
+    if spec.boot_policy == BootPolicy::Always {
+        spec.boot_policy = BootPolicy::Once;
+    }
     Ok(Assignment {
         id: entry.id,
         spec,

@@ -9,6 +9,7 @@ use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 use moxxie_core::access::Actor;
+use moxxie_core::assignment::BootPolicy;
 use moxxie_core::boot::decide::Known;
 use moxxie_core::boot::event::EventKind;
 use moxxie_core::boot::state::{ArmGuards, BootRecord};
@@ -52,6 +53,7 @@ pub async fn arm(
 #[utoipa::path(post, path = "/api/v1/boot/assignments/{mac}/disarm", tag = "assignments", security(("token" = ["operator"])),
     params(("mac" = String, Path)), responses(
     (status = 200, description = "no window is open", body = wire::AssignmentView),
+    (status = 409, description = "boot_policy always has no window to close", body = Problem),
     (status = 412, description = "`If-Match` is stale", body = Problem),
 ))]
 pub async fn disarm(
@@ -61,7 +63,13 @@ pub async fn disarm(
     Path(mac): Path<String>,
     headers: HeaderMap,
 ) -> ApiResult<Response> {
-    let step = |known: &Known, now: Timestamp| Ok(known.assignment.boot.disarm(now));
+    let step = |known: &Known, now: Timestamp| match known.assignment.spec.boot_policy {
+        BootPolicy::Always => Err(ApiError::conflict(format!(
+            "{} boots its profile on every request (boot_policy always): moxxie assignment update MAC --policy once ends that",
+            known.assignment.spec.node_name
+        ))),
+        _ => Ok(known.assignment.boot.disarm(now)),
+    };
     turn(&app, actor, peer, &mac, expected(&headers)?, "assignment.disarm", EventKind::Disarmed, step).await
 }
 

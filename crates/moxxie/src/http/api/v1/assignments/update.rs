@@ -106,14 +106,19 @@ async fn change(
 pub fn next_record(known: &Known, spec: &AssignmentSpec, now: Timestamp) -> ApiResult<BootRecord> {
     let old = &known.assignment.spec;
     let other_profile = old.boot_profile_id != spec.boot_profile_id;
-    if old.protected && spec.protected && other_profile {
+    let mut old_extra = old.extra_macs.clone();
+    old_extra.sort();
+    let other_machine = old.mac_address != spec.mac_address
+        || old.uuid != spec.uuid
+        || old.serial != spec.serial
+        || old_extra != spec.extra_macs;
+    // Taking an address away would leave the machine behind it without its protection.
+    if old.protected && spec.protected && (other_profile || other_machine) {
         return Err(ApiError::conflict(format!(
-            "{} is protected: lift the protection before changing its profile (moxxie assignment update MAC --unprotect)",
+            "{} is protected: lift the protection before changing its profile, MAC addresses, UUID or serial (moxxie assignment update MAC --unprotect)",
             old.node_name
         )));
     }
-    let other_machine =
-        old.mac_address != spec.mac_address || old.uuid != spec.uuid || old.serial != spec.serial;
     let held = (spec.protected && !old.protected) || (spec.quarantined && !old.quarantined);
     let other_policy = old.boot_policy != spec.boot_policy && spec.boot_policy != BootPolicy::Once;
     let boot = &known.assignment.boot;

@@ -9,7 +9,7 @@ use moxxie_core::assignment::{Assignment, AssignmentSpec, BootPolicy};
 use moxxie_core::boot::decide::Known;
 use moxxie_core::boot::state::BootState;
 use moxxie_core::mac::MacAddr;
-use moxxie_core::machine::{MachineUuid, Serial};
+use moxxie_core::machine::{MachineUuid, Serial, UuidError};
 use moxxie_core::name::{NodeName, ProfileName};
 use moxxie_core::params::Params;
 use moxxie_core::profile::{LocalBoot, Profile};
@@ -17,7 +17,7 @@ use moxxie_core::secret::{mask_params, unmask};
 use moxxie_core::site::Site;
 use moxxie_core::time::Timestamp;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 /// What people write. Unknown fields are refused.
 #[derive(Debug, Clone, Deserialize, utoipa::ToSchema)]
@@ -38,7 +38,8 @@ pub struct AssignmentInput {
     #[serde(default)]
     #[schema(value_type = Object)]
     pub boot_params_override: Params,
-    /// Pins the SMBIOS UUID.
+    /// Pins the SMBIOS UUID. A placeholder that many machines share counts as absent.
+    #[serde(default, deserialize_with = "uuid_or_placeholder")]
     #[schema(value_type = Option<String>)]
     pub uuid: Option<MachineUuid>,
     /// Pins the serial number.
@@ -63,6 +64,14 @@ pub struct AssignmentInput {
     pub local_boot: Option<LocalBoot>,
     /// Only when creating: `false` leaves it unarmed.
     pub armed: Option<bool>,
+}
+
+fn uuid_or_placeholder<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Option<MachineUuid>, D::Error> {
+    match Option::<String>::deserialize(from)?.map(|text| text.parse()) {
+        None | Some(Err(UuidError::Placeholder(_))) => Ok(None),
+        Some(Ok(uuid)) => Ok(Some(uuid)),
+        Some(Err(error)) => Err(serde::de::Error::custom(error)),
+    }
 }
 
 /// What is shown.
@@ -182,6 +191,8 @@ pub async fn read(
     source: &str,
 ) -> ApiResult<(AssignmentSpec, Profile, Option<bool>)> {
     let current = old.map(|k| serde_json::to_value(view_known(app, k, Role::Admin)).unwrap_or_default());
+    // A new one may say where it comes from, as long as that is true.
+    let current = current.or_else(|| Some(json!({"source": source})));
     let input: AssignmentInput = typed(strip_read_only(body, &READ_ONLY, current)?)?;
     let profile = profile(app, &input).await?;
     let spec = spec(input.clone(), &profile, old.map(|k| &k.assignment), source)?;

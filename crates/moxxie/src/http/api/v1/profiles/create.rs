@@ -25,7 +25,7 @@ pub async fn create(
     Peer(peer): Peer,
     JsonBody(body): JsonBody,
 ) -> ApiResult<Response> {
-    let spec = wire::read(body, None)?;
+    let spec = wire::read(body, None, wire::Silence::Computes)?;
     check::profile(&spec, &[], &app.config.site)?;
     let profile = app.write().create_profile(&new_id(), &spec, &app.by(actor.name, peer)).await?;
     let mut response = tagged(StatusCode::CREATED, profile.revision, &wire::view(&profile, Role::Admin));

@@ -1,5 +1,6 @@
 //! `PUT` and `PATCH /api/v1/boot/profiles/{name-or-id}`
 
+use super::wire::Silence;
 use super::{check, wire};
 use crate::app::App;
 use crate::http::api::v1::revision::{expected, tagged};
@@ -31,7 +32,7 @@ pub async fn put(
     JsonBody(body): JsonBody,
 ) -> ApiResult<Response> {
     let old = super::find(&app, &name).await?;
-    change(&app, actor, peer, expected(&headers)?, old, body).await
+    change(&app, actor, peer, expected(&headers)?, old, body, Silence::Computes).await
 }
 
 /// Change single fields (merge patch, RFC 7396).
@@ -57,7 +58,8 @@ pub async fn patch(
         // Not part of the patch, so the lint computes it anew.
         object.remove("destructive");
     }
-    change(&app, actor, peer, expected(&headers)?, old, merged).await
+    let silence = if says_destructive { Silence::Computes } else { Silence::Keeps };
+    change(&app, actor, peer, expected(&headers)?, old, merged, silence).await
 }
 
 async fn change(
@@ -67,8 +69,9 @@ async fn change(
     expect: Option<i64>,
     old: Profile,
     body: Value,
+    silence: Silence,
 ) -> ApiResult<Response> {
-    let spec = wire::read(body, Some(&old))?;
+    let spec = wire::read(body, Some(&old), silence)?;
     let assigned = app.read().assignments_of(&old.id).await?;
     check::profile(&spec, &assigned, &app.config.site)?;
     // Without If-Match the caller still cannot undo what somebody else saved in between: the

@@ -138,8 +138,17 @@ pub fn reasons(spec: &ProfileSpec) -> Vec<Reason> {
     platform::destructive_reasons(&spec.profile_type, &spec.boot_params, spec.config_template.as_deref())
 }
 
+/// What it means that a body does not mention `destructive`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Silence {
+    /// An admin's word stays: a patch of other fields.
+    Keeps,
+    /// The lint's word counts: the body describes the whole profile, or takes the word back.
+    Computes,
+}
+
 /// Reads a body. `old` is the profile that it changes.
-pub fn read(body: Value, old: Option<&Profile>) -> ApiResult<ProfileSpec> {
+pub fn read(body: Value, old: Option<&Profile>, silence: Silence) -> ApiResult<ProfileSpec> {
     let body = strip_read_only(
         body,
         &READ_ONLY,
@@ -177,13 +186,18 @@ pub fn read(body: Value, old: Option<&Profile>) -> ApiResult<ProfileSpec> {
         menu: input.menu,
         local_boot: input.local_boot,
     };
-    judge(&mut spec, input.destructive, old)?;
+    judge(&mut spec, input.destructive, old, silence)?;
     Ok(spec)
 }
 
 /// Sets `destructive`: the lint's word, unless an admin lowers it, and never lowered in passing.
 /// A lowering holds for the reasons it was given for; a new reason needs a new word.
-fn judge(spec: &mut ProfileSpec, said: Option<bool>, old: Option<&Profile>) -> ApiResult<()> {
+fn judge(
+    spec: &mut ProfileSpec,
+    said: Option<bool>,
+    old: Option<&Profile>,
+    silence: Silence,
+) -> ApiResult<()> {
     let found = reasons(spec);
     let known = old.map(|p| reasons(&p.spec)).unwrap_or_default();
     let new: Vec<&Reason> = found.iter().filter(|r| known.iter().all(|k| k.code != r.code)).collect();
@@ -204,10 +218,10 @@ fn judge(spec: &mut ProfileSpec, said: Option<bool>, old: Option<&Profile>) -> A
             ));
         }
         (Some(false), Some(_)) => true,
-        (None, _) => was_lowered && new.is_empty(),
+        (None, _) => silence == Silence::Keeps && was_lowered && new.is_empty(),
     };
     // An admin may also raise it where the lint sees nothing; that stays until said otherwise.
-    let raised = old.is_some_and(|p| p.spec.destructive) && known.is_empty();
+    let raised = silence == Silence::Keeps && old.is_some_and(|p| p.spec.destructive) && known.is_empty();
     spec.destructive_lowered = lowered;
     spec.destructive = !lowered && (!found.is_empty() || said == Some(true) || (said.is_none() && raised));
     Ok(())
@@ -266,20 +280,22 @@ mod tests {
     #[test]
     fn a_lowering_holds_for_its_reasons_only() {
         let wipes = "d-i partman-auto/method string regular\n";
-        let spec = read(body(wipes), None).unwrap();
+        let spec = read(body(wipes), None, Silence::Computes).unwrap();
         assert!(spec.destructive && !spec.destructive_lowered);
         let mut lowered = body(wipes);
         lowered["destructive"] = json!(false);
-        let spec = read(lowered.clone(), Some(&profile(spec))).unwrap();
+        let spec = read(lowered.clone(), Some(&profile(spec)), Silence::Computes).unwrap();
         assert!(!spec.destructive && spec.destructive_lowered);
         // Left out afterwards, it stays lowered; a new reason takes it back.
-        assert!(!read(body(wipes), Some(&profile(spec.clone()))).unwrap().destructive);
+        assert!(!read(body(wipes), Some(&profile(spec.clone())), Silence::Keeps).unwrap().destructive);
+        // A body that describes the whole profile without the word means the lint's.
+        assert!(read(body(wipes), Some(&profile(spec.clone())), Silence::Computes).unwrap().destructive);
         let worse = format!("{wipes}zerombr\n");
-        assert!(read(body(&worse), Some(&profile(spec))).unwrap().destructive);
+        assert!(read(body(&worse), Some(&profile(spec)), Silence::Keeps).unwrap().destructive);
         // A harmless profile's own `destructive: false`, sent along with a template that wipes.
-        let harmless = read(body("d-i x string y\n"), None).unwrap();
+        let harmless = read(body("d-i x string y\n"), None, Silence::Computes).unwrap();
         assert!(!harmless.destructive);
-        assert!(read(lowered, Some(&profile(harmless))).is_err());
+        assert!(read(lowered, Some(&profile(harmless)), Silence::Computes).is_err());
     }
 
     #[test]
