@@ -4,11 +4,73 @@
 const PARTS: [&str; 7] = ["secret", "token", "password", "passwd", "passphrase", "credential", "psk"];
 
 /// Whole words that make a name secret.
-const WORDS: [&str; 10] =
-    ["authorization", "private", "pass", "pwd", "pw", "pin", "auth", "bearer", "wep", "wpa"];
+const WORDS: [&str; 17] = [
+    "authorization",
+    "private",
+    "pass",
+    "pwd",
+    "pw",
+    "pin",
+    "auth",
+    "bearer",
+    "wep",
+    "wpa",
+    "otp",
+    "cookie",
+    "dsn",
+    "community",
+    "hmac",
+    "keytab",
+    "mnemonic",
+];
+
+/// Words that do so only at the end of a name: `luks`, but not `luks-version`.
+const LAST: [&str; 5] = ["luks", "cookies", "enrollment", "webhook", "webhooks"];
+
+/// Last two words that do so.
+const PAIRS: [(&str, &str); 11] = [
+    ("connection", "string"),
+    ("connection", "strings"),
+    ("webhook", "url"),
+    ("webhook", "uri"),
+    ("webhook", "urls"),
+    ("join", "code"),
+    ("enrollment", "code"),
+    ("access", "code"),
+    ("pairing", "code"),
+    ("recovery", "code"),
+    ("recovery", "codes"),
+];
+
+/// Names that are secret when they are all there is.
+const WHOLE: [&str; 3] = ["key", "session", "connectionstring"];
+
+/// How words end that make a name secret: `bindpw`, `dbpwd`, `rootpass`, `authkey`.
+const ENDS: [&str; 8] = ["pw", "pwd", "pass", "passwd", "cred", "creds", "key", "keys"];
+
+/// Ordinary words that end so.
+const ORDINARY: [&str; 17] = [
+    "compass",
+    "encompass",
+    "bypass",
+    "trespass",
+    "surpass",
+    "overpass",
+    "underpass",
+    "sacred",
+    "monkey",
+    "monkeys",
+    "turkey",
+    "donkey",
+    "hockey",
+    "jockey",
+    "lackey",
+    "whiskey",
+    "keys",
+];
 
 /// Words before `key` that make it a public or an ordinary one.
-const PUBLIC: [&str; 16] = [
+const PUBLIC: [&str; 13] = [
     "public",
     "pub",
     "authorized",
@@ -19,10 +81,7 @@ const PUBLIC: [&str; 16] = [
     "sort",
     "partition",
     "keyboard",
-    "group",
     "topology",
-    "map",
-    "config",
     "hot",
     "no",
 ];
@@ -37,13 +96,18 @@ pub fn is_secret_name(name: &str) -> bool {
         return true;
     }
     match words.as_slice() {
+        [] => false,
+        [word] if WHOLE.contains(&word.as_str()) => true,
         [.., before, key] if key == "key" || key == "keys" => !PUBLIC.contains(&before.as_str()),
-        [key] => {
-            let joined = ["apikey", "privatekey", "sshkey", "cakey", "signingkey", "encryptionkey"];
-            key == "key" || joined.contains(&key.as_str())
-        }
-        _ => false,
+        [.., before, last] if PAIRS.contains(&(before.as_str(), last.as_str())) => true,
+        [.., last] => LAST.contains(&last.as_str()) || ends_secret(last),
     }
+}
+
+/// Whether a word ends as those of secrets do and is no ordinary one.
+fn ends_secret(word: &str) -> bool {
+    ENDS.iter().any(|end| word.strip_suffix(end).is_some_and(|stem| !PUBLIC.contains(&stem) || stem == "ssh"))
+        && !ORDINARY.contains(&word)
 }
 
 /// Lower-case words of a name. `secretKey`, `secret_key` and `SECRET-KEY` have the same.
@@ -113,6 +177,39 @@ mod tests {
             "passwordHash",
             "encryption_keys",
             "auth",
+            "luks",
+            "bindpw",
+            "dbpwd",
+            "mysqlpwd",
+            "rootpw",
+            "rootpass",
+            "userpass",
+            "cred",
+            "creds",
+            "cookie",
+            "session_cookie",
+            "otp",
+            "session",
+            "dsn",
+            "connection_string",
+            "connectionString",
+            "community",
+            "snmp_community",
+            "hmac",
+            "accesskey",
+            "authkey",
+            "preauthkey",
+            "tskey",
+            "join_code",
+            "enrollment",
+            "keytab",
+            "mnemonic",
+            "webhook_url",
+            "config_key",
+            "group_key",
+            "map_key",
+            "apikeys",
+            "sshkey",
         ] {
             assert!(is_secret_name(secret), "{secret}");
         }
@@ -142,6 +239,18 @@ mod tests {
             "author",
             "pinned",
             "compass",
+            "bypass",
+            "license",
+            "luks-version",
+            "key_id",
+            "keymap_toggle",
+            "hotkey",
+            "pubkey",
+            "publickey",
+            "authorizedkeys",
+            "status_code",
+            "session_timeout",
+            "connection_limit",
             "",
         ] {
             assert!(!is_secret_name(plain), "{plain}");

@@ -23,13 +23,19 @@ pub(super) fn is_public_key(text: &str) -> bool {
 
 /// `$6$salt$hash`, `$y$…`, `$2b$…`, `$argon2id$…`
 fn mask_crypt(line: &str) -> String {
+    let in_hash = |c: char| c.is_ascii_alphanumeric() || "./$,=+-_".contains(c);
     let mut out = String::new();
     let mut rest = line;
+    // Every dollar sign of a run shares its end, which is looked for once.
+    let mut run_end = 0;
     while let Some(at) = rest.find('$') {
         let (before, from) = rest.split_at(at);
         out.push_str(before);
-        let in_hash = |c: char| c.is_ascii_alphanumeric() || "./$,=+-_".contains(c);
-        let end = from.find(|c: char| !in_hash(c)).unwrap_or(from.len());
+        let begin = line.len() - from.len();
+        if run_end <= begin {
+            run_end = begin + from.find(|c: char| !in_hash(c)).unwrap_or(from.len());
+        }
+        let end = run_end - begin;
         let id = from[1..end].split('$').next().unwrap_or_default();
         let known = (1..=12).contains(&id.len())
             && id.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
@@ -50,14 +56,21 @@ fn mask_crypt(line: &str) -> String {
 fn mask_userinfo(line: &str) -> String {
     let mut out = String::new();
     let mut rest = line;
+    // The end of the word and its last `@`, which are looked for once a word.
+    let (mut word_end, mut last_at) = (0, None);
     while let Some(at) = rest.find("://") {
         let (before, after) = rest.split_at(at + 3);
         out.push_str(before);
         let end = after.find(|c: char| c.is_whitespace() || "/?#\"'<>`".contains(c)).unwrap_or(after.len());
         // A password may hold what ends an authority; then the last `@` of the word is the one.
-        let word = after.find(|c: char| c.is_whitespace() || "\"'<>".contains(c)).unwrap_or(after.len());
+        let begin = line.len() - after.len();
+        if word_end <= begin {
+            let word = after.find(|c: char| c.is_whitespace() || "\"'<>".contains(c)).unwrap_or(after.len());
+            word_end = begin + word;
+            last_at = after[..word].rfind('@').map(|at| begin + at);
+        }
         let at_sign = after[..end].rfind('@').or_else(|| {
-            let late = after[..word].rfind('@')?;
+            let late = last_at.filter(|at| *at >= begin)? - begin;
             after[..end].contains(':').then_some(late).filter(|_| !is_host(&after[..end]))
         });
         match at_sign {
@@ -81,17 +94,18 @@ fn is_host(authority: &str) -> bool {
 fn mask_query_token(line: &str) -> String {
     let mut out = String::new();
     let mut rest = line;
-    loop {
-        let found = ["?t=", "&t=", "&amp;t="]
-            .iter()
-            .filter_map(|mark| rest.find(mark).map(|at| (at, at + mark.len())))
-            .min();
-        let Some((_, value)) = found else { break };
+    while let Some(at) = rest.find(['?', '&']) {
+        let mark = ["?t=", "&t=", "&amp;t="].iter().find(|mark| rest[at..].starts_with(**mark));
+        let value = at + mark.map_or(1, |mark| mark.len());
         out.push_str(&rest[..value]);
         let after = &rest[value..];
-        let end = after.find(|c: char| c.is_whitespace() || "&\"'<>`)}]".contains(c)).unwrap_or(after.len());
         // A template's own tag is no secret and says more than a mask.
-        if end > 0 && !after.starts_with("{{") {
+        if mark.is_none() || after.starts_with("{{") {
+            rest = after;
+            continue;
+        }
+        let end = after.find(|c: char| c.is_whitespace() || "&\"'<>`)}]".contains(c)).unwrap_or(after.len());
+        if end > 0 {
             out.push_str(MASK);
             rest = &after[end..];
         } else {
@@ -106,12 +120,15 @@ fn mask_blobs(line: &str) -> String {
     let in_run = |c: char| c.is_ascii_alphanumeric() || "+/=_-".contains(c);
     let mut out = String::new();
     let mut rest = line;
+    // Whether the word up to here has a dot. Runs have none.
+    let mut dotted = false;
     while let Some(start) = rest.find(in_run) {
         let (before, from) = rest.split_at(start);
         out.push_str(before);
+        dotted = before.chars().fold(dotted, |dotted, c| !c.is_whitespace() && (dotted || c == '.'));
         let end = from.find(|c: char| !in_run(c)).unwrap_or(from.len());
         let (run, after) = from.split_at(end);
-        if is_public_run(&out, run) {
+        if is_public_run(&out, dotted, run) {
             out.push_str(run);
         } else {
             out.push_str(&mask_run(run));
@@ -123,11 +140,10 @@ fn mask_blobs(line: &str) -> String {
 
 /// Runs whose neighbourhood says that they are public: image digests, the schematic in the path of
 /// a Talos image, an SSH public key, a certificate in base64.
-fn is_public_run(before: &str, run: &str) -> bool {
+fn is_public_run(before: &str, dotted: bool, run: &str) -> bool {
     if before.ends_with("sha256:") || before.ends_with("sha512:") {
         return true;
     }
-    let word = before.rsplit(char::is_whitespace).next().unwrap_or_default();
     let image = ["installer/", "installer-secureboot/", "image/", "pxe/"];
     let hex = |text: &str| text.len() == 64 && text.bytes().all(|b| b.is_ascii_hexdigit());
     if let Some((path, last)) = run.rsplit_once('/')
@@ -139,7 +155,7 @@ fn is_public_run(before: &str, run: &str) -> bool {
         .split('/')
         .zip(run.split('/').skip(1))
         .any(|(dir, id)| hex(id) && image.contains(&format!("{dir}/").as_str()))
-        && word.contains('.')
+        && dotted
     {
         return true;
     }
@@ -196,33 +212,59 @@ fn mask_run(run: &str) -> String {
 }
 
 /// Whether a stretch of [`BLOB`] characters changes between capitals, small letters and digits as
-/// often as chance does, or is a long hexadecimal number.
+/// often as chance does, or is a long hexadecimal number. The counts move along with the stretch.
 fn is_random_somewhere(bytes: &[u8]) -> bool {
-    bytes.windows(BLOB).any(is_random)
+    let mut window = Window::default();
+    bytes.iter().enumerate().any(|(at, byte)| {
+        window.count(*byte, at.checked_sub(1).map(|before| bytes[before]), 1);
+        if let Some(gone) = at.checked_sub(BLOB) {
+            window.count(bytes[gone], None, -1);
+            window.changes -= i32::from(is_change(bytes[gone], bytes[gone + 1]));
+        }
+        at + 1 >= BLOB && window.is_random()
+    })
 }
 
-fn is_random(window: &[u8]) -> bool {
-    let class = |b: u8| match b {
+/// What a stretch of characters consists of.
+#[derive(Default)]
+struct Window {
+    /// Others, digits, small letters, capitals.
+    classes: [i32; 4],
+    hex: i32,
+    changes: i32,
+}
+
+/// Others, digits, small letters, capitals.
+fn class(byte: u8) -> usize {
+    match byte {
         b'0'..=b'9' => 1,
         b'a'..=b'z' => 2,
         b'A'..=b'Z' => 3,
         _ => 0,
-    };
-    let count = |wanted: u8| window.iter().filter(|b| class(**b) == wanted).count();
-    let (digits, small, capital, other) = (count(1), count(2), count(3), count(0));
-    let changes = window
-        .windows(2)
-        .filter(|pair| {
-            let (a, b) = (class(pair[0]), class(pair[1]));
-            a != 0 && b != 0 && a != b
-        })
-        .count();
-    if other == 0 && window.iter().all(u8::is_ascii_hexdigit) {
-        return digits >= 4 && (small >= 4 || capital >= 4);
     }
-    if small >= 4 && capital >= 4 {
-        return changes >= 13 && (digits >= 2 || changes >= 17);
+}
+
+fn is_change(a: u8, b: u8) -> bool {
+    let (a, b) = (class(a), class(b));
+    a != 0 && b != 0 && a != b
+}
+
+impl Window {
+    fn count(&mut self, byte: u8, before: Option<u8>, by: i32) {
+        self.classes[class(byte)] += by;
+        self.hex += by * i32::from(byte.is_ascii_hexdigit());
+        self.changes += by * i32::from(before.is_some_and(|before| is_change(before, byte)));
     }
-    // One case and digits, as many generators write them. Words and serial numbers change less.
-    other <= 1 && digits >= 5 && small + capital >= 8 && changes >= 9
+
+    fn is_random(&self) -> bool {
+        let [other, digits, small, capital] = self.classes;
+        if other == 0 && self.hex == BLOB as i32 {
+            return digits >= 4 && (small >= 4 || capital >= 4);
+        }
+        if small >= 4 && capital >= 4 {
+            return self.changes >= 13 && (digits >= 2 || self.changes >= 17);
+        }
+        // One case and digits, as many generators write them. Words and serial numbers change less.
+        other <= 1 && digits >= 5 && small + capital >= 8 && self.changes >= 9
+    }
 }

@@ -79,6 +79,24 @@ fn shapes(secret: &str) -> Vec<String> {
         format!("password: {s}\r\nnext: 1\r\n"),
         format!("certs:\n  os:\n    crt: a\n    key: {s}"),
         format!("ca: {{crt: a, key: {s}}}"),
+        format!("quiet rootpw={s} console=tty0"),
+        format!("curl -u user:{s} http://h/x"),
+        format!("  - curl -fsSu 'user:{s} {s}' http://h/x"),
+        format!("/usr/bin/curl -uuser:{s} http://h/x"),
+        format!("[\"curl\",\"--user\",\"user:{s}\"]"),
+        format!("curl --user=user:{s} http://h"),
+        format!("curl -u user:x -d password=\"{s}\n{s}\""),
+        format!("mysql -uroot -p{s} -e 'select 1'"),
+        format!("mysql -p'{s}' db"),
+        format!("echo '{s}' | cryptsetup open /dev/sda3 x -"),
+        format!("printf %s {s} | sudo cryptsetup luksFormat /dev/sda3 -"),
+        format!("cryptsetup open /dev/sda3 x <<< {s}"),
+        format!("echo {s} | sudo -S true"),
+        format!("<pw>{s}</pw><pw>{s}</pw><pw>no</pw><pw>{s}</pw>"),
+        format!("<pw>{s}</pw><pw>{s}\n{s}</pw>"),
+        format!("<pw>{s}{}\n{s}</pw>", "x".repeat(9000)),
+        format!("password: \"{s}{}\n{s}\"", "x ".repeat(5000)),
+        format!("{}password={s}", "a ".repeat(5000)),
         format!("password: {{{{ params.x | default('{s}') }}}}"),
     ]
 }
@@ -98,6 +116,77 @@ fn planted_secrets_do_not_survive_in_text() {
         assert!(!masked.contains(CANARY) && !masked.contains("hunter2"), "{shape}\n---\n{masked}");
         assert_eq!(masked.matches('\n').count(), shape.matches('\n').count(), "{shape}");
         assert_eq!(mask_text(&masked), masked, "masking twice changes nothing: {shape}");
+    }
+}
+
+/// Texts like these took time by the square of their length, or a stack frame for every element. At
+/// this size that is many minutes without optimization, or the end of the process.
+#[test]
+fn hostile_texts_take_time_by_their_length() {
+    let secret = "://u:hunter2@h";
+    for pattern in [
+        "<pw>x</",
+        "<pw",
+        "<pw>",
+        "<pw/>",
+        "<pw>no</",
+        "$",
+        "$a",
+        "://",
+        "a://b:c",
+        "a://1:1@",
+        "?t={{",
+        "?t= ",
+        "&t=",
+        "a.",
+        "a@",
+        "AAAA ",
+        "pw=\"",
+        "pw='",
+        "pw=\\\"",
+        "pw=[",
+        "\"pw\":&a,",
+        "-----BEGIN",
+        "installer/",
+        "curl -s ",
+        "=",
+        " ",
+        "A1b/",
+    ] {
+        // Unoptimized, a megabyte takes a second; one pattern had the stack for far less.
+        let size = if pattern == "<pw>x</" { 1 << 20 } else { 1 << 17 };
+        let line = pattern.repeat(size / pattern.len());
+        for text in [format!("{line} {secret}"), format!("{}{line}", " ".repeat(1000))] {
+            let masked = mask_text(&text);
+            assert!(!masked.contains("hunter2"), "{pattern}");
+        }
+        let lines = format!("{}\n", &line[..4000 / pattern.len() * pattern.len()]).repeat(8);
+        assert_eq!(mask_text(&lines).matches('\n').count(), 8, "{pattern}");
+    }
+    // A long lead is not gone over again for every pair.
+    mask_text(&format!("{}{}", " ".repeat(1 << 19), "pw=a ".repeat(100_000)));
+}
+
+/// Only the lines that hold a secret go, whatever their length.
+#[test]
+fn a_long_line_goes_as_a_whole() {
+    let harmless = "word ".repeat(4000);
+    let text = format!("a: 1\n{harmless}\n{harmless} password=x\nb: 2");
+    assert_eq!(mask_text(&text), format!("a: 1\n{harmless}\n{MASK}\nb: 2"));
+}
+
+#[test]
+fn commands_stay_readable() {
+    for (text, masked) in [
+        ("curl -fsSL http://h/x -o /x", "curl -fsSL http://h/x -o /x"),
+        ("curl -u user:pw http://h/x", "curl -u ********"),
+        ("mysql -uroot -px -e y", "mysql -uroot -p********"),
+        ("mysql -u root -p", "mysql -u root -p"),
+        ("mkdir -p /a/b && cp -u a b", "mkdir -p /a/b && cp -u a b"),
+        ("cryptsetup open /dev/sda3 x", "cryptsetup open /dev/sda3 x"),
+        ("autopart --luks-version=luks2", "autopart --luks-version=luks2"),
+    ] {
+        assert_eq!(mask_text(text), masked);
     }
 }
 
@@ -230,7 +319,7 @@ proptest! {
     }
 
     #[test]
-    fn any_plain_secret_is_hidden(secret in "[A-Za-z0-9]{6,40}", shape in 0usize..60) {
+    fn any_plain_secret_is_hidden(secret in "[A-Za-z0-9]{6,40}", shape in 0usize..1000) {
         let secret = format!("Zq9{secret}");
         let shapes = shapes(&secret);
         let text = &shapes[shape % shapes.len()];

@@ -5,6 +5,9 @@ use super::MASK;
 use super::name::{is_harmless, is_secret_name};
 use super::shape::mask_shapes;
 
+/// A line longer than this is nothing that people wrote. It goes as a whole if it holds a secret.
+const LONG: usize = 8 * 1024;
+
 /// What a line is part of.
 enum State {
     /// Nothing.
@@ -33,7 +36,12 @@ pub fn mask_text(text: &str) -> String {
             Some(line) => (line, "\r"),
             None => (line, ""),
         };
-        out.push_str(&mask_line(line, &mut state));
+        let masked = mask_line(line, &mut state);
+        if line.len() > LONG && masked != line {
+            out.push_str(MASK);
+        } else {
+            out.push_str(&masked);
+        }
         out.push_str(end);
     }
     out
@@ -104,11 +112,87 @@ fn mask_line(line: &str, state: &mut State) -> String {
         };
         return format!("{before}{MASK}{tail}");
     }
-    let line = match mask_directive(line) {
-        Some(masked) => return masked,
-        None => mask_element(line, state).unwrap_or_else(|| mask_pairs(line, indent, state)),
-    };
-    mask_shapes(&line)
+    if let Some(masked) = mask_directive(line) {
+        return masked;
+    }
+    let masked = mask_ordinary(line, indent, state);
+    let Some((shown, blank)) = command_secret(line) else { return masked };
+    // What the lines below belong to is known from the whole line, though only its head is shown.
+    format!("{}{blank}{MASK}", mask_ordinary(&line[..shown], indent, &mut State::Plain))
+}
+
+/// A line with no words that have a meaning of their own.
+fn mask_ordinary(line: &str, indent: usize, state: &mut State) -> String {
+    mask_shapes(&mask_element(line, state).unwrap_or_else(|| mask_pairs(line, indent, state)))
+}
+
+/// How a command takes a secret.
+enum Takes {
+    /// In the word after the option, or joined to it; the letter may stand among others.
+    Letter(char),
+    /// Joined to the option only.
+    Joined(&'static str),
+    /// In the word after the option.
+    Long(&'static str),
+}
+
+const COMMANDS: [(&str, Takes); 10] = [
+    ("curl", Takes::Letter('u')),
+    ("curl", Takes::Letter('U')),
+    ("curl", Takes::Long("--user")),
+    ("curl", Takes::Long("--proxy-user")),
+    ("mysql", Takes::Joined("-p")),
+    ("mysqldump", Takes::Joined("-p")),
+    ("mysqladmin", Takes::Joined("-p")),
+    ("mariadb", Takes::Joined("-p")),
+    ("ldapsearch", Takes::Letter('w')),
+    ("redis-cli", Takes::Letter('a')),
+];
+
+/// How much of the line may be shown before the password that a command on it is given, and what
+/// stands between that and the mask.
+fn command_secret(line: &str) -> Option<(usize, &'static str)> {
+    let apart = |c: char| c.is_whitespace() || ",;|&()[]{}`\"'".contains(c);
+    let mut called = [false; COMMANDS.len()];
+    let mut at = 0;
+    while let Some(begin) = line[at..].find(|c: char| !apart(c)).map(|skip| at + skip) {
+        let end = line[begin..].find(apart).map_or(line.len(), |len| begin + len);
+        let word = &line[begin..end];
+        at = end;
+        let Some(option) = word.strip_prefix('-') else {
+            let program = word.rsplit('/').next().unwrap_or_default();
+            for (called, (command, _)) in called.iter_mut().zip(&COMMANDS) {
+                *called |= program == *command;
+            }
+            continue;
+        };
+        let takes = called.iter().zip(&COMMANDS).filter(|(called, _)| **called).map(|(_, (_, takes))| takes);
+        let found = takes.filter_map(|takes| match takes {
+            Takes::Letter(letter) if !option.starts_with('-') => {
+                let letter = option.find(*letter)?;
+                option[..letter].bytes().all(|b| b.is_ascii_alphabetic()).then_some(begin + letter + 2)
+            }
+            Takes::Joined(name) if word.starts_with(name) => {
+                let joined = word.len() > name.len() || line[end..].starts_with(['"', '\'']);
+                joined.then_some(begin + name.len())
+            }
+            Takes::Long(name) => {
+                let value = word.strip_prefix(name)?;
+                let length = name.len() + value.len().min(1);
+                (value.is_empty() || value.starts_with('=')).then_some(begin + length)
+            }
+            _ => None,
+        });
+        if let Some(shown) = found.min() {
+            let ends = shown == end && !line[..end].ends_with('=') && !line[end..].starts_with(['"', '\'']);
+            // Nothing is given: the command asks for it.
+            if ends && line[end..].trim().is_empty() {
+                return None;
+            }
+            return Some((shown, if ends { " " } else { "" }));
+        }
+    }
+    None
 }
 
 /// A line below a secret key: keys stay, values go.
@@ -194,9 +278,15 @@ fn mask_directive(line: &str) -> Option<String> {
         "mkpasswd ",
         "openssl passwd",
         "sshpass ",
+        "|passwd",
+        "| passwd",
+        "--password-stdin",
+        "| sudo -s",
     ];
-    let pipe =
-        by_pipe.iter().any(|command| lower.contains(command)) || lower.trim_end().ends_with(" chpasswd");
+    let fed = || lower.contains('|') || lower.contains("<<<");
+    let pipe = by_pipe.iter().any(|command| lower.contains(command))
+        || lower.trim_end().ends_with(" chpasswd")
+        || (lower.contains("cryptsetup") && fed());
     if pipe {
         let indent = &line[..line.len() - line.trim_start().len()];
         return Some(format!("{indent}{MASK}"));
@@ -204,9 +294,14 @@ fn mask_directive(line: &str) -> Option<String> {
     None
 }
 
-/// `<password>…</password>`, with or without attributes, over one line or several.
+/// `<password>…</password>`, with or without attributes, over one line or several. Goes through
+/// the line once; the next `>` and `</` are looked for again only when they were passed.
 fn mask_element(line: &str, state: &mut State) -> Option<String> {
+    let mut out: Option<String> = None;
+    let mut shown = 0;
     let mut from = 0;
+    let mut closes = Next::new(">");
+    let mut ends = Next::new("</");
     while let Some(open) = line[from..].find('<').map(|at| from + at + 1) {
         let name_end = line[open..]
             .find(|c: char| !(c.is_alphanumeric() || "_-:.".contains(c)))
@@ -216,25 +311,49 @@ fn mask_element(line: &str, state: &mut State) -> Option<String> {
         if !is_secret_name(name) {
             continue;
         }
-        let Some(content) = line[name_end..].find('>').map(|at| name_end + at + 1) else { continue };
+        let Some(content) = closes.at(line, name_end).map(|at| at + 1) else { continue };
         if line[..content].ends_with("/>") {
             continue;
         }
-        let Some(end) = line[content..].find("</").map(|at| content + at) else {
+        let out_so_far = out.get_or_insert_default();
+        let Some(end) = ends.at(line, content) else {
             *state = State::Element;
-            let shown = if line[content..].trim().is_empty() { "" } else { MASK };
-            return Some(format!("{}{shown}", &line[..content]));
+            out_so_far.push_str(&line[shown..content]);
+            out_so_far.push_str(if line[content..].trim().is_empty() { "" } else { MASK });
+            return out;
         };
-        if is_harmless(&line[content..end]) {
-            continue;
-        }
-        let mut rest = State::Plain;
-        let tail = mask_element(&line[end + 2..], &mut rest);
-        *state = rest;
-        let tail = tail.unwrap_or_else(|| line[end + 2..].to_owned());
-        return Some(format!("{}{MASK}</{tail}", &line[..content]));
+        let harmless = is_harmless(&line[content..end]);
+        out_so_far.push_str(&line[shown..content]);
+        out_so_far.push_str(if harmless { &line[content..end] } else { MASK });
+        shown = end;
+        from = end + 2;
     }
-    None
+    if let Some(out) = &mut out {
+        out.push_str(&line[shown..]);
+    }
+    out.filter(|out| out != line)
+}
+
+/// Where a mark stands next, for places that only go forward.
+struct Next {
+    mark: &'static str,
+    /// Where it was found last, or nowhere.
+    found: Option<usize>,
+    begun: bool,
+}
+
+impl Next {
+    fn new(mark: &'static str) -> Self {
+        Next { mark, found: None, begun: false }
+    }
+
+    fn at(&mut self, line: &str, from: usize) -> Option<usize> {
+        if !self.begun || self.found.is_some_and(|at| at < from) {
+            self.begun = true;
+            self.found = line[from..].find(self.mark).map(|at| from + at);
+        }
+        self.found
+    }
 }
 
 /// The offset after the whitespace that follows the n-th word.
@@ -259,6 +378,8 @@ fn ending_after(line: &str, count: usize) -> usize {
 fn mask_pairs(line: &str, indent: usize, state: &mut State) -> String {
     let mut out = String::new();
     let mut at = 0;
+    let lead = line.len() - line.trim_start_matches([' ', '-', '"', '\'']).len();
+    let last_blank = line.rfind(' ');
     while let Some((name_start, name_end, value_start, sign)) = next_pair(line, at) {
         let name = &line[name_start..name_end];
         if !is_secret_name(name) {
@@ -269,11 +390,9 @@ fn mask_pairs(line: &str, indent: usize, state: &mut State) -> String {
         out.push_str(&line[at..value_start]);
         let value = &line[value_start..];
         // Of `- key: value` the keys of the same element are as far right as this one.
-        let lead = &line[..name_start];
-        let column =
-            if lead.chars().all(|c| matches!(c, ' ' | '-' | '"' | '\'')) { lead.len() } else { indent };
+        let column = if name_start <= lead { name_start } else { indent };
         let quoted_name = line[name_end..].starts_with(['"', '\'']);
-        let end = value_end(value, sign, quoted_name);
+        let end = value_end(value, sign, quoted_name, last_blank.is_some_and(|blank| blank >= value_start));
         match end {
             End::At(end) => {
                 let shown = &value[..end];
@@ -396,8 +515,8 @@ enum End {
     Brackets(usize),
 }
 
-/// Where the value ends that begins here.
-fn value_end(value: &str, sign: char, quoted_name: bool) -> End {
+/// Where the value ends that begins here; `spaced` if a blank follows anywhere.
+fn value_end(value: &str, sign: char, quoted_name: bool, spaced: bool) -> End {
     let Some(first) = value.chars().next() else { return End::At(0) };
     // JSON inside of a string: the quotes have a backslash before them.
     if let Some(inside) = value.strip_prefix("\\\"") {
@@ -425,7 +544,7 @@ fn value_end(value: &str, sign: char, quoted_name: bool) -> End {
             Some(end) => End::At(end),
             None => End::Brackets(balance(value, 0)),
         },
-        '&' | '!' if sign == ':' && !value.contains(' ') => End::Block,
+        '&' | '!' if sign == ':' && !spaced => End::Block,
         _ if quoted_name => End::At(value.find([',', '}', ']']).unwrap_or(value.len())),
         _ if sign == ':' => End::At(value.len()),
         _ => End::At(value.find(|c: char| c.is_whitespace()).unwrap_or(value.len())),

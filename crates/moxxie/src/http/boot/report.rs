@@ -10,7 +10,7 @@ use moxxie_core::boot::decide::Known;
 use moxxie_core::boot::event::{EventKind, one_line};
 use moxxie_core::boot::session::{Refusal, Session, may_report};
 use moxxie_core::boot::state::BootState;
-use moxxie_core::secret::mask_text;
+use moxxie_core::secret::{MASK, mask_text};
 use moxxie_core::token::{PresentedToken, Purpose, mask_tokens};
 use moxxie_store::StepError;
 use std::sync::Arc;
@@ -20,6 +20,9 @@ use std::time::Duration;
 const MAX_BODY: usize = 64 * 1024;
 /// How long it may take.
 const BODY_TIME: Duration = Duration::from_secs(30);
+
+/// How much of a message is read. Of what is left without its secrets, an event shows less.
+const MAX_TEXT: usize = 4 * 1024;
 
 /// Why a report changes nothing.
 enum Stop {
@@ -60,12 +63,7 @@ pub async fn report(
         }
     };
     let body = String::from_utf8_lossy(&bytes);
-    // Machines quote URLs and files in their messages; what looks like a secret is masked.
-    let text = mask_tokens(&mask_text(message.unwrap_or(&body)));
-    let message = match one_line(text.trim(), 1000) {
-        line if line.is_empty() => format!("reported {}", stage.unwrap_or("")),
-        line => line,
-    };
+    let text = head(message.unwrap_or(&body));
     let refuse = |why: Refusal| {
         tracing::warn!(%peer, reason = %why, "report refused");
         BootError::forbidden()
@@ -89,6 +87,12 @@ pub async fn report(
             return Err(Stop::SaidBefore);
         }
         may_report(session, known, peer).map_err(Stop::Refused)?;
+        // Not earlier: only a machine that is known gets this work done. Machines quote URLs and
+        // files in their messages; what looks like a secret is masked.
+        let message = match one_line(mask_tokens(&mask_text(text)).trim(), 1000) {
+            line if line.is_empty() => format!("reported {}", stage.unwrap_or("")),
+            line => line,
+        };
         let mut event = app.event(kind, Some(assignment.spec.mac_address), Some(peer), &message);
         event.node_name = Some(assignment.spec.node_name.to_string());
         event.boot_profile = Some(known.shelf.profile.spec.name.to_string());
@@ -108,5 +112,34 @@ pub async fn report(
         Err(StepError::Step(Stop::Refused(why))) => Err(refuse(why)),
         Err(StepError::Step(Stop::SaidBefore)) => Ok(StatusCode::NO_CONTENT),
         Err(StepError::Store(error)) => Err(error.into()),
+    }
+}
+
+/// The beginning of a text, up to the end of a line or else of a word: half a secret does not look
+/// like one.
+fn head(text: &str) -> &str {
+    if text.len() <= MAX_TEXT {
+        return text;
+    }
+    let cut = &text[..text.floor_char_boundary(MAX_TEXT)];
+    let end = cut.rfind('\n').filter(|end| !cut[..*end].trim().is_empty());
+    match end.or_else(|| cut.rfind(char::is_whitespace)) {
+        Some(end) => &cut[..end],
+        None => MASK,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_text_is_cut_where_no_secret_is() {
+        let long = "x".repeat(MAX_TEXT);
+        assert_eq!(head("short"), "short");
+        assert_eq!(head(&format!("one two\nthree {long}")), "one two");
+        assert_eq!(head(&format!("\none two{long}")), "\none");
+        assert_eq!(head(&format!("http://u:{long}@h")), MASK);
+        assert_eq!(head(&format!("a {}", "\u{e4}".repeat(MAX_TEXT))), "a");
     }
 }
