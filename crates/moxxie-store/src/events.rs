@@ -81,17 +81,34 @@ impl Store {
         tx.rows(AssertSqlSafe(sql), args![id, limit]).await?.iter().map(event).collect()
     }
 
-    /// Deletes events, sessions and the like older than this. A session's age counts from the
-    /// end of its window, since reports are taken until then and longer.
-    pub async fn prune(&self, events_before: Timestamp, sessions_before: Timestamp) -> Result<()> {
+    /// Deletes events, sessions and the like older than this, and the oldest events beyond so
+    /// many. A session's age counts from the end of its window, since reports are taken until then
+    /// and longer.
+    pub async fn prune(
+        &self,
+        events_before: Timestamp,
+        most_events: u32,
+        sessions_before: Timestamp,
+    ) -> Result<()> {
+        let surplus = "SELECT id FROM boot_events ORDER BY id DESC LIMIT 1 OFFSET $1";
+        let row = self.read().await?.row(surplus, args![most_events]).await?;
+        // Ids begin at 1.
+        let last_surplus = row.map(|row| row.int("id")).transpose()?.unwrap_or(0);
+        let beyond = "DELETE FROM boot_events WHERE id IN \
+                      (SELECT id FROM boot_events WHERE id <= $1 ORDER BY id LIMIT $2)";
         let events = "DELETE FROM boot_events WHERE id IN \
                       (SELECT id FROM boot_events WHERE at < $1 ORDER BY id LIMIT $2)";
         let sessions = "DELETE FROM boot_sessions WHERE id IN \
                         (SELECT id FROM boot_sessions WHERE expires_at < $1 LIMIT $2)";
-        for (sql, before) in [(events, events_before), (sessions, sessions_before)] {
+        let work = [
+            (events, args![events_before, PRUNED]),
+            (beyond, args![last_surplus, PRUNED]),
+            (sessions, args![sessions_before, PRUNED]),
+        ];
+        for (sql, args) in work {
             loop {
                 let mut tx = self.write().await?;
-                let deleted = tx.execute(sql, args![before, PRUNED]).await?;
+                let deleted = tx.execute(sql, args.clone()).await?;
                 tx.commit().await?;
                 if deleted < PRUNED.unsigned_abs() {
                     break;

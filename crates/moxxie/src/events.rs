@@ -17,7 +17,10 @@ const QUEUE: usize = 65_536;
 const BATCH: usize = 4096;
 /// The same answer to the same machine within this time is folded into one event.
 const FOLD: Span = Span::seconds(60);
-/// Machines whose last event is remembered for folding.
+/// Different messages of one kind about one machine within that time. The client has a say in
+/// some messages, and must not fill the log by asking for something else each time.
+const DISTINCT: usize = 6;
+/// Machines whose last events are remembered for folding.
 const FOLD_MEMORY: usize = 20_000;
 
 /// Something to write down.
@@ -131,7 +134,22 @@ async fn write(
 /// should say so once a minute.
 #[derive(Default)]
 struct Folder {
-    last: HashMap<(Option<MacAddr>, EventKind), (Timestamp, String, i64)>,
+    minutes: HashMap<(Option<MacAddr>, EventKind), Minute>,
+}
+
+/// What one machine was told in one way, since the first event that was written.
+struct Minute {
+    since: Timestamp,
+    /// The messages that were written, and how often each came again.
+    written: Vec<(String, i64)>,
+    /// Events with yet other messages.
+    left_out: i64,
+}
+
+impl Minute {
+    fn begin(event: &BootEvent) -> Minute {
+        Minute { since: event.at, written: vec![(event.message.clone(), 0)], left_out: 0 }
+    }
 }
 
 impl Folder {
@@ -151,29 +169,35 @@ impl Folder {
             return;
         }
         let key = (event.mac_address, event.kind);
-        match self.last.get_mut(&key) {
-            Some((since, message, count)) if *message == event.message && event.at - *since < FOLD => {
-                *count += 1;
+        let Some(minute) = self.minutes.get_mut(&key) else {
+            if self.minutes.len() < FOLD_MEMORY {
+                self.minutes.insert(key, Minute::begin(&event));
             }
-            Some((since, message, count)) => {
-                if *message == event.message {
-                    event.count += *count;
-                }
-                (*since, *message, *count) = (event.at, event.message.clone(), 0);
-                out.push(event);
+            out.push(event);
+            return;
+        };
+        let again = minute.written.iter_mut().find(|(message, _)| *message == event.message);
+        if event.at - minute.since >= FOLD {
+            let next = Minute::begin(&event);
+            event.count += again.map_or(0, |(_, count)| *count);
+            if minute.left_out > 0 {
+                event.message += &format!(" ({} other events were left out)", minute.left_out);
             }
-            None => {
-                if self.last.len() < FOLD_MEMORY {
-                    self.last.insert(key, (event.at, event.message.clone(), 0));
-                }
-                out.push(event);
-            }
+            *minute = next;
+            out.push(event);
+        } else if let Some((_, count)) = again {
+            *count += 1;
+        } else if minute.written.len() < DISTINCT {
+            minute.written.push((event.message.clone(), 0));
+            out.push(event);
+        } else {
+            minute.left_out += 1;
         }
     }
 
     fn forget(&mut self, now: Timestamp) {
-        if self.last.len() >= FOLD_MEMORY / 2 {
-            self.last.retain(|_, (since, _, _)| now - *since < FOLD);
+        if self.minutes.len() >= FOLD_MEMORY / 2 {
+            self.minutes.retain(|_, minute| now - minute.since < FOLD);
         }
     }
 }
@@ -211,5 +235,25 @@ mod tests {
         assert_eq!(out.len(), 5);
         folder.take(event(71_000, EventKind::Local, "something else"), &mut out);
         assert_eq!(out.len(), 6);
+    }
+
+    #[test]
+    fn messages_that_the_client_chooses_do_not_fill_the_log() {
+        let mut folder = Folder::default();
+        let mut out = Vec::new();
+        for n in 0..1000 {
+            folder.take(event(n, EventKind::BootError, &format!("no profile {n}")), &mut out);
+            folder.take(event(n, EventKind::Local, "not armed"), &mut out);
+        }
+        assert_eq!(out.len(), DISTINCT + 1);
+        folder.take(event(60_000, EventKind::BootError, "no profile 5000"), &mut out);
+        assert_eq!(out.len(), DISTINCT + 2);
+        assert_eq!(out[DISTINCT + 1].message, "no profile 5000 (994 other events were left out)");
+        // What alternates is folded too.
+        out.clear();
+        for n in 0..20 {
+            folder.take(event(200_000 + n, EventKind::ConfigRefused, ["a", "b"][n as usize % 2]), &mut out);
+        }
+        assert_eq!(out.len(), 2);
     }
 }

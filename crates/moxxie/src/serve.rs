@@ -154,7 +154,7 @@ async fn tidy(app: &App) {
     let events_before = now + Span(-Span::days(app.config.event_days).0);
     // A slow install may report for a week after its window.
     let sessions_before = now + Span(-Span::days(7).0);
-    if let Err(error) = app.read().prune(events_before, sessions_before).await {
+    if let Err(error) = app.read().prune(events_before, app.config.event_rows, sessions_before).await {
         tracing::warn!(%error, "old rows were not removed");
     }
 }

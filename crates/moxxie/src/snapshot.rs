@@ -286,7 +286,11 @@ async fn keep(keeper: Arc<Snapshots>, mut asked: mpsc::Receiver<oneshot::Sender<
                     keeper.failures.fetch_add(1, Ordering::Relaxed);
                     metrics::counter!("moxxie_database_failures_total").increment(1);
                     if failed_at.is_none() {
-                        tracing::warn!(%error, "the database does not answer; machines known to boot their disk still do, armed ones are told to wait");
+                        let meanwhile = match keeper.current().is_some() {
+                            true => "machines known to boot their disk still do, armed ones are told to wait",
+                            false => "every machine is sent to its disk until it answers",
+                        };
+                        tracing::warn!(%error, "the database does not answer; {meanwhile}");
                     }
                     failed_at = Some(Instant::now());
                     false

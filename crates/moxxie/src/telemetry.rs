@@ -4,13 +4,13 @@ use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use std::sync::OnceLock;
 use tracing_appender::non_blocking::WorkerGuard;
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::LevelFilter;
 use tracing_subscriber::fmt::format::FmtSpan;
 
 /// Starts logging to standard error. A reader that stops reading never blocks a request: lines
 /// are dropped instead. The guard writes out what is left when it is dropped.
 pub fn logs(level: &str, json: bool) -> anyhow::Result<WorkerGuard> {
-    let filter = EnvFilter::try_new(level)
-        .map_err(|e| anyhow::anyhow!("log.level {level:?} is not a log filter: {e}"))?;
+    let filter = filter(level)?;
     let (writer, guard) = tracing_appender::non_blocking(std::io::stderr());
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
@@ -25,6 +25,17 @@ pub fn logs(level: &str, json: bool) -> anyhow::Result<WorkerGuard> {
         builder.with_ansi(std::io::stderr().is_terminal()).try_init()
     };
     Ok(guard)
+}
+
+/// The filter as written. What sqlx says at "info" (notices of the database) is noise, and is
+/// left out unless the filter speaks of sqlx itself.
+fn filter(level: &str) -> anyhow::Result<EnvFilter> {
+    // The text itself is not repeated: it may be something else put into the wrong place.
+    let bad = |_| anyhow::anyhow!("log.level is not a log filter such as info or warn,moxxie=debug");
+    let everywhere = level.split(',').filter_map(|part| part.trim().parse::<LevelFilter>().ok()).next_back();
+    let noisy = everywhere.is_some_and(|level| level > LevelFilter::WARN) && !level.contains("sqlx");
+    let quiet = if noisy { ",sqlx=warn" } else { "" };
+    EnvFilter::try_new(format!("{level}{quiet}")).map_err(bad)
 }
 
 /// The process-wide recorder of metrics.
@@ -63,4 +74,28 @@ fn describe() {
     describe_gauge!("moxxie_database_up", "1 while the database answers");
     describe_counter!("moxxie_asset_bytes_total", "Bytes of assets sent");
     describe_gauge!("moxxie_connections", "Open connections");
+    describe_counter!(
+        "moxxie_connections_refused_total",
+        "Connections closed at once because their peer had too many"
+    );
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sqlx_is_quiet_unless_named() {
+        for (level, sqlx) in
+            [("info", true), ("moxxie=debug, debug", true), ("warn", false), ("info,sqlx=info", false)]
+        {
+            assert_eq!(filter(level).unwrap().to_string().contains("sqlx=warn"), sqlx, "{level}");
+        }
+    }
+
+    #[test]
+    fn a_bad_filter_is_not_repeated() {
+        let error = filter("canary=canary=canary").unwrap_err();
+        assert!(!format!("{error:?}").contains("canary"), "{error:?}");
+    }
 }

@@ -387,8 +387,13 @@ async fn logs(store: &Store) {
 
     let count = store.events_after(0, 1000).await.unwrap().len();
     let old = store.events_after(0, 1000).await.unwrap().iter().filter(|e| e.at < Timestamp(9_050)).count();
-    store.prune(Timestamp(9_050), Timestamp(0)).await.unwrap();
-    assert_eq!(store.events_after(0, 1000).await.unwrap().len(), count - old);
+    store.prune(Timestamp(9_050), 1000, Timestamp(0)).await.unwrap();
+    let left = store.events_after(0, 1000).await.unwrap();
+    assert_eq!(left.len(), count - old);
+    store.prune(Timestamp(0), 3, Timestamp(0)).await.unwrap();
+    assert_eq!(store.events_after(0, 1000).await.unwrap(), left[left.len() - 3..], "the newest stay");
+    store.prune(Timestamp(0), 3, Timestamp(0)).await.unwrap();
+    assert_eq!(store.events_after(0, 1000).await.unwrap().len(), 3);
 
     // The audit log shows changes and no secrets.
     let record = AuditRecord {

@@ -2,7 +2,7 @@
 
 use crate::config::Overrides;
 use crate::serve::Secrets;
-use anyhow::Context;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -17,7 +17,7 @@ pub struct ServeArgs {
     pub config: Option<PathBuf>,
     /// Where to listen; port 0 picks a free one [default: 0.0.0.0:8080].
     #[arg(long, env = "MOXXIE_LISTEN", value_name = "ADDR")]
-    pub listen: Option<String>,
+    pub listen: Option<SocketAddr>,
     /// Where everything is kept [default: ./moxxie-data].
     #[arg(long, env = "MOXXIE_DATA_DIR", value_name = "DIR")]
     pub data_dir: Option<PathBuf>,
@@ -34,12 +34,9 @@ pub struct ServeArgs {
 
 /// Runs the server until it is told to stop.
 pub async fn run(args: ServeArgs) -> anyhow::Result<ExitCode> {
-    let listen = args.listen.map(|text| {
-        text.parse().with_context(|| format!("--listen {text:?} is not an address such as 0.0.0.0:8080"))
-    });
     let given = Overrides {
         config: args.config,
-        listen: listen.transpose()?,
+        listen: args.listen,
         data_dir: args.data_dir,
         database_url: args.database_url,
         assets_url: args.assets_url,

@@ -77,7 +77,7 @@ sections! {
         token_prefix_v4: i64, token_prefix_v6: i64,
     }
     Import { allow: Vec<String>, }
-    Limits { event_days: i64, unknown_machines: i64, asset_mib: i64, }
+    Limits { event_days: i64, event_rows: i64, unknown_machines: i64, asset_mib: i64, }
     Shutdown { grace_seconds: i64, drain_seconds: i64, }
     Log { level: String, format: String, }
 }
@@ -96,9 +96,23 @@ impl FileConfig {
         toml::from_str(text).map_err(|error| {
             let start = error.span().map_or(0, |span| span.start);
             let line = text.get(..start).unwrap_or("").matches('\n').count() + 1;
-            ConfigError::Syntax { path: path.to_owned(), line, message: with_nearest(error.message()) }
+            ConfigError::Syntax {
+                path: path.to_owned(),
+                line,
+                message: with_nearest(&without_value(error.message())),
+            }
         })
     }
+}
+
+/// Takes the value out of serde's "invalid type: string "x", expected y": it may be a secret.
+fn without_value(message: &str) -> String {
+    let kept = ["invalid type: ", "invalid value: "].iter().find_map(|start| {
+        let (given, wanted) = message.strip_prefix(start)?.rsplit_once(", expected ")?;
+        let kind = given.split(['"', '`']).next()?.trim_end();
+        Some(format!("{start}{kind}, expected {wanted}"))
+    });
+    kept.unwrap_or_else(|| message.to_owned())
 }
 
 /// Adds the nearest known key to serde's "unknown field `x`, expected one of `a`, `b`".
@@ -182,6 +196,8 @@ pub const TEMPLATE: &str = r#"# Moxxie settings. Every line shows the default; r
 [limits]
 # Days that boot events are kept.
 #event_days = 90
+# Boot events that are kept; the oldest are deleted first.
+#event_rows = 200000
 # Machines that nobody assigned which are remembered; the oldest are forgotten first.
 #unknown_machines = 10000
 # Largest asset, in MiB.
@@ -231,6 +247,23 @@ mod tests {
         let error = FileConfig::parse(Path::new("m.toml"), "\n[access]\nalow = []\n").unwrap_err();
         assert_eq!(error.to_string(), "m.toml:3: unknown key `alow`; did you mean `allow`?");
         let error = FileConfig::parse(Path::new("m.toml"), "listen = 5\n").unwrap_err();
-        assert!(error.to_string().starts_with("m.toml:1: "), "{error}");
+        assert_eq!(error.to_string(), "m.toml:1: invalid type: integer, expected a string");
+    }
+
+    #[test]
+    fn values_of_a_wrong_type_are_not_repeated() {
+        for bad in [
+            "[access]\nallow = \"canary\"",
+            "[access]\nallow = \"canary, expected `a` \\\" canary\"",
+            "[limits]\nevent_days = \"canary\"",
+            "[limits]\nevent_days = 99999999999999999999990",
+            "params = \"canary\"",
+            "boot = \"canary\"",
+            "listen = [\"canary\"]",
+            "public_url = \"http://u:canary",
+        ] {
+            let error = FileConfig::parse(Path::new("m.toml"), bad).unwrap_err().to_string();
+            assert!(!error.contains("canary") && !error.contains("9999"), "{error}");
+        }
     }
 }

@@ -48,6 +48,8 @@ pub struct Config {
     pub site: Site,
     /// How many days events are kept.
     pub event_days: i64,
+    /// How many events are kept.
+    pub event_rows: u32,
     /// How many machines that nobody assigned are remembered.
     pub unknown_machines: u32,
     /// Largest asset in bytes.
@@ -76,9 +78,9 @@ impl Config {
 
         let listen = match (given.listen, file.listen) {
             (Some(addr), _) => addr,
-            (None, Some(text)) => text
-                .parse()
-                .map_err(|_| bad("listen", format!("{text:?} is not an address such as 0.0.0.0:8080")))?,
+            (None, Some(text)) => {
+                text.parse().map_err(|_| bad("listen", "it is not an address such as 0.0.0.0:8080".into()))?
+            }
             (None, None) => SocketAddr::from(([0, 0, 0, 0], 8080)),
         };
         let database_url = given
@@ -130,6 +132,7 @@ impl Config {
         let seconds = |n: i64| Duration::from_secs(n.unsigned_abs());
         let most = 1_000_000;
         let unknown = positive("limits.unknown_machines", file.limits.unknown_machines, 10_000, most)?;
+        let rows = positive("limits.event_rows", file.limits.event_rows, 200_000, 100_000_000)?;
         let max_mib = positive("limits.asset_mib", file.limits.asset_mib, 16 * 1024, most)?;
         Ok(Config {
             listen,
@@ -140,6 +143,7 @@ impl Config {
             import_allow,
             site,
             event_days: positive("limits.event_days", file.limits.event_days, 90, 36_500)?,
+            event_rows: u32::try_from(rows).unwrap_or(200_000),
             unknown_machines: u32::try_from(unknown).unwrap_or(10_000),
             max_asset_bytes: max_mib.unsigned_abs() * 1024 * 1024,
             shutdown_grace: match file.shutdown.grace_seconds {
@@ -186,25 +190,27 @@ fn assets_dir(url: Option<&str>, data_dir: &Path) -> Result<PathBuf, String> {
             _ if url.starts_with("s3://") => {
                 Err("this version keeps assets in a local folder only: use file://FOLDER".into())
             }
-            _ => Err(format!("{url:?} is not a URL such as file:///var/lib/moxxie/assets")),
+            // Not repeated: it may hold a password, as may every URL.
+            _ => Err("it is not a URL such as file:///var/lib/moxxie/assets".into()),
         },
     }
 }
 
 fn check_public_url(text: &str) -> Result<String, String> {
     let wanted = "it must be http://HOST[:PORT] or https://HOST[:PORT], with no query";
-    let url = url::Url::parse(text).map_err(|e| format!("{text:?}: {e}; {wanted}"))?;
+    let url = url::Url::parse(text).map_err(|e| format!("{e}; {wanted}"))?;
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err(format!("it holds a user name or a password; {wanted}"));
+    }
     let plain = matches!(url.scheme(), "http" | "https")
         && url.has_host()
         && url.query().is_none()
-        && url.fragment().is_none()
-        && url.username().is_empty()
-        && url.password().is_none();
+        && url.fragment().is_none();
     let text = url.as_str().trim_end_matches('/').to_owned();
     if plain && moxxie_core::ipxe::Word::new(text.as_str()).is_ok() {
         Ok(text)
     } else {
-        Err(format!("{text:?}: {wanted}"))
+        Err(wanted.to_owned())
     }
 }
 
@@ -217,6 +223,17 @@ mod tests {
         assert_eq!(check_public_url("http://10.0.0.1:8080/").as_deref(), Ok("http://10.0.0.1:8080"));
         for bad in ["10.0.0.1:8080", "ftp://x", "http://u:p@x", "http://x/?q", "http://x/#f", ""] {
             assert!(check_public_url(bad).is_err(), "{bad}");
+        }
+        for bad in [
+            "http://u:canary@h",
+            "http://canary@h",
+            "http://u:canary@h:x",
+            "canary",
+            "ftp://canary",
+            "http://h/?canary",
+        ] {
+            let error = check_public_url(bad).unwrap_err();
+            assert!(!error.contains("canary"), "{error}");
         }
     }
 

@@ -94,7 +94,10 @@ fn is_authority(host: &str) -> bool {
             None => (host, None),
         },
     };
+    // The dot of a fully qualified name may stand; a name like "-x" is an option to some tools.
+    let mut labels = name.strip_suffix('.').unwrap_or(name).split('.');
     (1..=253).contains(&name.len())
+        && labels.all(|label| !label.is_empty() && !label.starts_with('-'))
         && name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_'))
         && port.is_none_or(is_port)
 }
@@ -119,6 +122,7 @@ mod tests {
         assert_eq!(links("10.0.0.1").unwrap(), "http://10.0.0.1:8080", "as OVMF sends it");
         assert_eq!(links("[fd00::1]").unwrap(), "http://[fd00::1]:8080");
         assert_eq!(links("[fd00::1]:81").unwrap(), "http://[fd00::1]:81");
+        assert_eq!(links("boot_1.a-b.example.").unwrap(), "http://boot_1.a-b.example.:8080");
         for bad in [
             "",
             "a b",
@@ -134,6 +138,14 @@ mod tests {
             "[x]",
             "a\\b",
             "host:80:80",
+            "-x",
+            "a.-b",
+            ".",
+            "..",
+            ".a",
+            "a..b",
+            "a..",
+            ".:80",
         ] {
             assert_eq!(links(bad), Err(BadHost), "{bad}");
         }
