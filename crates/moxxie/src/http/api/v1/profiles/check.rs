@@ -1,6 +1,6 @@
 //! A profile is checked when it is saved, never for the first time when a machine boots.
 
-use crate::compose::{self, For};
+use crate::compose::{self, ComposeError, For};
 use crate::http::error::{ApiError, ApiResult, FieldError};
 use crate::http::links::Links;
 use moxxie_core::assignment::{Assignment, BootPolicy};
@@ -10,6 +10,7 @@ use moxxie_core::platform::{self, Severity};
 use moxxie_core::profile::ProfileSpec;
 use moxxie_core::render::{self, RenderContext};
 use moxxie_core::site::Site;
+use serde_json::Value;
 
 /// Checks a profile with the machines that are assigned to it.
 pub fn profile(spec: &ProfileSpec, assigned: &[Assignment], site: &Site) -> ApiResult<()> {
@@ -25,6 +26,8 @@ pub fn profile(spec: &ProfileSpec, assigned: &[Assignment], site: &Site) -> ApiR
         .collect();
     if let Err(e) = params::check(&spec.params) {
         errors.push(FieldError::new(format!("/params{}", e.pointer()), e));
+    } else if let Some(pointer) = unprintable(&spec.params) {
+        errors.push(FieldError::new(format!("/params{pointer}"), UNPRINTABLE));
     }
     if spec.name.as_str() == "menu" {
         errors.push(FieldError::new("/name", "is taken: /boot/menu.ipxe is the menu itself"));
@@ -69,6 +72,9 @@ pub fn assignment(spec: &ProfileSpec, assignment: &Assignment, site: &Site) -> A
     if let Err(e) = params::check(&assignment.spec.boot_params_override) {
         return Err(ApiError::field(format!("/boot_params_override{}", e.pointer()), e));
     }
+    if let Some(pointer) = unprintable(&assignment.spec.boot_params_override) {
+        return Err(ApiError::field(format!("/boot_params_override{pointer}"), UNPRINTABLE));
+    }
     if assignment.spec.boot_policy == BootPolicy::Always && spec.destructive {
         return Err(ApiError::field(
             "/boot_policy",
@@ -99,9 +105,61 @@ fn stranger_errors(spec: &ProfileSpec, context: &RenderContext, errors: &mut Vec
         Err(_) => {}
         Ok(_) => {
             if let Err(e) = compose::kernel_args(spec, context) {
-                errors.push(FieldError::new("/boot_params", e));
+                errors.push(FieldError::new(pointer(&e), e));
             }
         }
+    }
+    let Ok(platform) = compose::platform(spec) else { return };
+    for file in platform.config_files() {
+        // One that needs an assignment's values is read again with them.
+        if let Ok(Some((text, _))) = compose::config(spec, context, file.path)
+            && let Some(reason) = compose::hidden_danger(spec, &text)
+        {
+            let message = format!(
+                "the values make this config destructive ({reason}): set `destructive: true`, or write what is meant into the template"
+            );
+            errors.push(FieldError::new("/destructive", message));
+        }
+    }
+}
+
+/// The field to change when kernel arguments are refused.
+fn pointer(error: &ComposeError) -> &'static str {
+    match error {
+        ComposeError::Danger(_) => "/destructive",
+        _ => "/boot_params",
+    }
+}
+
+const UNPRINTABLE: &str = "has a control character: only line feeds and tabs are possible";
+
+/// Where a parameter has a character that readers of configs disagree about: for one a new line
+/// begins there, for another the comment goes on.
+fn unprintable(params: &params::Params) -> Option<String> {
+    params.iter().find_map(|(name, value)| unprintable_value(value, &format!("/{name}")))
+}
+
+fn unprintable_value(value: &Value, pointer: &str) -> Option<String> {
+    let bad = |text: &str| {
+        text.contains(|c: char| {
+            (c.is_control() && !matches!(c, '\n' | '\t')) || matches!(c, '\u{2028}' | '\u{2029}')
+        })
+    };
+    match value {
+        Value::String(text) => bad(text).then(|| pointer.to_owned()),
+        Value::Array(items) => items
+            .iter()
+            .enumerate()
+            .find_map(|(index, item)| unprintable_value(item, &format!("{pointer}/{index}"))),
+        // A name like that is not repeated in a pointer.
+        Value::Object(map) => map.iter().find_map(|(name, item)| match bad(name) {
+            true => Some(pointer.to_owned()),
+            false => {
+                let name = name.replace('~', "~0").replace('/', "~1");
+                unprintable_value(item, &format!("{pointer}/{name}"))
+            }
+        }),
+        _ => None,
     }
 }
 
@@ -124,7 +182,7 @@ fn machine_errors(
 ) {
     let node = &assignment.spec.node_name;
     if let Err(e) = compose::kernel_args(spec, context) {
-        errors.push(FieldError::new("/boot_params", format!("for {node}: {e}")));
+        errors.push(FieldError::new(pointer(&e), format!("for {node}: {e}")));
     }
     let Ok(platform) = compose::platform(spec) else { return };
     for file in platform.config_files() {
