@@ -227,3 +227,82 @@ fn context(spec: &ProfileSpec, assignment: Option<&Assignment>, site: &Site, lin
 fn sample_links() -> Links {
     Links::sample()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn spec(boot_params: &str, config: Option<&str>, own: Value) -> ProfileSpec {
+        let mut spec = platform::find("talos").unwrap().sample();
+        spec.boot_params = boot_params.to_owned();
+        spec.config_template = config.map(str::to_owned);
+        spec.params = own.as_object().cloned().unwrap();
+        spec
+    }
+
+    /// The arguments of a machine with these values.
+    fn boots(spec: &ProfileSpec, own: Value) -> Result<(), ComposeError> {
+        let site = Site::default();
+        let mut context = context(spec, None, &site, &sample_links());
+        context.params = params::merge(&[&spec.params, own.as_object().unwrap()]);
+        compose::kernel_args(spec, &context).map(drop)
+    }
+
+    fn saved(spec: &ProfileSpec) -> String {
+        format!("{:?}", profile(spec, &[], &Site::default()).err())
+    }
+
+    #[test]
+    fn a_value_makes_no_profile_destructive() {
+        let plain = spec("talos.platform=metal {{ params.extra }}", None, json!({"extra": "quiet"}));
+        assert_eq!(saved(&plain), "None");
+        boots(&plain, json!({})).unwrap();
+        for extra in ["talos.experimental.wipe=system", "talos.config=http://evil/x", "init=/x"] {
+            let error = boots(&plain, json!({"extra": extra})).unwrap_err();
+            assert!(matches!(error, ComposeError::Danger(_)), "{extra}: {error}");
+            let own = spec(&plain.boot_params, None, json!({"extra": extra}));
+            assert!(saved(&own).contains("/destructive"), "{extra}: {}", saved(&own));
+        }
+        let spelled = spec("{{ 'nw' ~ 'ipe' }}", None, json!({}));
+        assert!(saved(&spelled).contains("/destructive"), "{}", saved(&spelled));
+        let config = spec("", Some("{{ params.key }}: true\n"), json!({"key": "wipe"}));
+        assert!(saved(&config).contains("/destructive"), "{}", saved(&config));
+        // Marked, or lowered for the same reason: an admin has said so.
+        let mut marked = plain.clone();
+        marked.destructive = true;
+        boots(&marked, json!({"extra": "talos.experimental.wipe=system"})).unwrap();
+        let lowered = spec("talos.experimental.wipe={{ params.extra }}", None, json!({}));
+        boots(&lowered, json!({"extra": "system"})).unwrap();
+        // The service's own URLs are nobody else's.
+        boots(&spec("talos.config={{ moxxie.config_url }}", None, json!({})), json!({})).unwrap();
+        boots(&spec("", Some("# wipe: true\nmachine: {}\n"), json!({})), json!({})).unwrap();
+        assert_eq!(saved(&spec("", Some("# wipe: true\nmachine: {}\n"), json!({}))), "None");
+    }
+
+    #[test]
+    fn a_value_opens_no_shell() {
+        let mut plain = spec("console={{ params.console }}", None, json!({"console": "tty0"}));
+        for destructive in [false, true] {
+            plain.destructive = destructive;
+            for value in
+                ["tty0 init=/bin/sh", "tty0\nrd.break", "tty0 rd.shell", "a systemd.debug-shell", "a single"]
+            {
+                assert!(boots(&plain, json!({"console": value})).is_err(), "{value:?}");
+            }
+        }
+        boots(&spec("rd.break console={{ params.console }}", None, json!({})), json!({"console": "a"}))
+            .unwrap();
+    }
+
+    #[test]
+    fn values_are_printable() {
+        let bad = |value: Value| unprintable(value.as_object().unwrap());
+        for text in ["\r", "\u{85}", "\u{2028}", "\u{2029}", "\u{0}", "\u{1b}[2J", "\u{7f}"] {
+            assert_eq!(bad(json!({"a": {"b/c": ["x", text]}})).as_deref(), Some("/a/b~1c/1"), "{text:?}");
+            assert_eq!(bad(json!({"a": {text: 1}})).as_deref(), Some("/a"));
+            assert!(saved(&spec("", None, json!({"a": text}))).contains("/params/a"));
+        }
+        assert_eq!(bad(json!({"a": "-----BEGIN\n\tx\n", "b": 1, "c": null})), None);
+    }
+}
