@@ -34,6 +34,14 @@ pub enum ComposeError {
     /// A word that iPXE would misread.
     #[error("{0}")]
     Word(String),
+    /// Values turn a harmless profile into one that erases a disk.
+    #[error(
+        "the values make this boot destructive ({0}), but the profile is not marked so: set `destructive: true` on it"
+    )]
+    Danger(&'static str),
+    /// A value brings an argument that opens a shell.
+    #[error("a value brings the kernel argument {0}: such an argument must stand in boot_params itself")]
+    Shell(&'static str),
 }
 
 /// The tokens of a boot session.
@@ -102,11 +110,21 @@ pub fn platform(spec: &ProfileSpec) -> Result<&'static dyn Platform, ComposeErro
     platform::find(&spec.profile_type).ok_or_else(|| ComposeError::Platform(spec.profile_type.clone()))
 }
 
-/// The kernel arguments: the platform's own and the operator's.
+/// The kernel arguments: the platform's own and the operator's. Refused when values make more of
+/// them than the profile was judged by: a template's source does not show what a value can bring.
 pub fn kernel_args(spec: &ProfileSpec, context: &RenderContext) -> Result<Vec<Word>, ComposeError> {
     let rendered = render::render(&spec.boot_params, context, render::BOOT_PARAMS)?;
     let own = render::split_args(&rendered).map_err(|e| ComposeError::Args(e.to_string()))?;
-    platform::kernel_args(platform(spec)?, spec, own, context).map_err(|e| ComposeError::Args(e.to_string()))
+    let args = platform::kernel_args(platform(spec)?, spec, own, context)
+        .map_err(|e| ComposeError::Args(e.to_string()))?;
+    let found = platform::rendered_args_reasons(args.iter().map(Word::as_str), &context.moxxie.base_url);
+    if let Some(reason) = unjudged(spec, found) {
+        return Err(ComposeError::Danger(reason));
+    }
+    match platform::foreign_shell(&spec.boot_params, args.iter().map(Word::as_str)) {
+        Some(shell) => Err(ComposeError::Shell(shell)),
+        None => Ok(args),
+    }
 }
 
 /// What the machine is told to load.
@@ -117,6 +135,14 @@ pub fn plan(
     report: Option<&str>,
 ) -> Result<BootPlan, ComposeError> {
     let spec = &shelf.profile.spec;
+    // A config that cannot be rendered, or must not be sent, must not start a boot that waits for it.
+    for file in platform(spec)?.config_files() {
+        if let Some((text, _)) = config(spec, context, file.path)?
+            && let Some(reason) = hidden_danger(spec, &text)
+        {
+            return Err(ComposeError::Danger(reason));
+        }
+    }
     let kernel = image(shelf, links, spec.kernel_path.as_ref().ok_or(ComposeError::NoKernel)?)?;
     let initrds = spec
         .initrd_path
@@ -191,13 +217,28 @@ pub fn config(
 /// What the values of one machine make a config do that its template alone does not show: reasons
 /// to take it for destructive, beyond those that the profile was judged by.
 pub fn hidden_danger(spec: &ProfileSpec, rendered: &str) -> Option<&'static str> {
-    if spec.destructive {
+    let template = spec.config_template.as_deref().unwrap_or_default();
+    unjudged(spec, platform::rendered_config_reasons(template, &without_tokens(rendered)))
+}
+
+/// The first reason beyond those that a profile was judged by.
+fn unjudged(spec: &ProfileSpec, found: Vec<platform::Reason>) -> Option<&'static str> {
+    if spec.destructive || found.is_empty() {
         return None;
     }
     let judged =
         platform::destructive_reasons(&spec.profile_type, &spec.boot_params, spec.config_template.as_deref());
-    platform::destructive_reasons(&spec.profile_type, "", Some(rendered))
-        .into_iter()
-        .find(|reason| judged.iter().all(|j| j.code != reason.code))
-        .map(|reason| reason.text)
+    found.into_iter().find(|reason| judged.iter().all(|j| j.code != reason.code)).map(|reason| reason.text)
+}
+
+/// The text without the tokens of its URLs: random letters may spell any word.
+fn without_tokens(text: &str) -> String {
+    let mut parts = text.split("?t=");
+    let mut out = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let rest = part.trim_start_matches(|c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_'));
+        out.push_str("?t=");
+        out.push_str(if part.len() - rest.len() == 43 { rest } else { part });
+    }
+    out
 }

@@ -3,6 +3,10 @@
 //! A reason too many costs an admin one click; a reason too few costs somebody's data. So rules
 //! look for words, not for meaning, and only lines that are comments beyond doubt are skipped.
 
+mod external;
+
+pub use external::foreign_shell;
+
 use crate::render::{BOOT_PARAMS, CONFIG_TEMPLATE};
 
 /// One reason to take a profile for destructive. Two are the same when their codes are.
@@ -203,7 +207,15 @@ const RULES: &[Rule] = &[
         ],
         text: "the installer takes a disk without asking",
     },
+    Rule {
+        code: EXTERNAL,
+        find: &[Part("preseed/include"), Part("preseed/run")],
+        text: "the installer takes its instructions from elsewhere",
+    },
 ];
+
+/// Instructions that Moxxie cannot read before a machine follows them.
+const EXTERNAL: &str = "external-config";
 
 /// Every reason to take a profile for destructive; empty for a safe one. A rule gives at most one
 /// reason for each field, at its first line. Templates that can be rendered should be passed both
@@ -218,30 +230,98 @@ pub fn destructive_reasons(profile_type: &str, boot_params: &str, config: Option
             text: "nobody can tell what a custom profile does",
         });
     }
-    scan(BOOT_PARAMS, boot_params, false, &mut reasons);
+    let args = external::words(boot_params);
+    scan(BOOT_PARAMS, boot_params, |_| false, &mut reasons);
+    external::args(&args, None, &mut reasons);
     if let Some(config) = config {
-        scan(CONFIG_TEMPLATE, config, true, &mut reasons);
+        scan(CONFIG_TEMPLATE, config, is_comment, &mut reasons);
+        external::scripts(config, is_comment, &mut reasons);
     }
     reasons
 }
 
-fn scan(field: &'static str, text: &str, comments: bool, reasons: &mut Vec<Reason>) {
-    for (index, line) in text.split('\n').enumerate() {
-        if comments && is_comment(line) {
+/// The same for what is about to be sent: a kernel's finished arguments, one a word. `base_url` is
+/// the service's own, below which a config is no stranger's.
+pub fn rendered_args_reasons<'w>(args: impl Iterator<Item = &'w str>, base_url: &str) -> Vec<Reason> {
+    let args: Vec<String> = args.map(str::to_owned).collect();
+    let configs = format!("{}/boot/configs/", base_url.to_lowercase());
+    let mut reasons = Vec::new();
+    for arg in &args {
+        // The service's own URLs say nothing, and a random token may spell any word.
+        if !arg.to_lowercase().contains(&configs) {
+            scan(BOOT_PARAMS, arg, |_| false, &mut reasons);
+        } else if let Some((key, _)) = arg.split_once('=') {
+            scan(BOOT_PARAMS, key, |_| false, &mut reasons);
+        }
+    }
+    // Rules of two words.
+    let rest: Vec<&str> =
+        args.iter().map(String::as_str).filter(|a| !a.to_lowercase().contains(&configs)).collect();
+    scan(BOOT_PARAMS, &rest.join(" "), |_| false, &mut reasons);
+    external::args(&args, Some(&configs), &mut reasons);
+    reasons
+}
+
+/// The same for a config that is ready to be sent. A line in it is a comment only when the
+/// template has that very line: what a value brought may be read as something else.
+pub fn rendered_config_reasons(template: &str, rendered: &str) -> Vec<Reason> {
+    let known: std::collections::HashSet<&str> =
+        lines(template).filter(|line| is_comment(line)).map(str::trim).collect();
+    let comment = |line: &str| is_comment(line) && known.contains(line.trim());
+    let mut reasons = Vec::new();
+    scan(CONFIG_TEMPLATE, rendered, comment, &mut reasons);
+    external::scripts(rendered, comment, &mut reasons);
+    reasons
+}
+
+/// The lines of a text, by every break that YAML knows.
+fn lines(text: &str) -> impl Iterator<Item = &str> {
+    let mut rest = Some(text);
+    std::iter::from_fn(move || {
+        let text = rest?;
+        let Some(at) = text.find(['\n', '\r', '\u{85}', '\u{2028}', '\u{2029}']) else {
+            return rest.take();
+        };
+        let (line, tail) = text.split_at(at);
+        let mut skipped = tail.chars();
+        let broken = skipped.next();
+        rest = Some(match broken {
+            Some('\r') => skipped.as_str().strip_prefix('\n').unwrap_or(skipped.as_str()),
+            _ => skipped.as_str(),
+        });
+        Some(line)
+    })
+}
+
+fn scan(field: &'static str, text: &str, comment: impl Fn(&str) -> bool, reasons: &mut Vec<Reason>) {
+    for (index, line) in lines(text).enumerate() {
+        if comment(line) {
             continue;
         }
-        let line = line.to_lowercase();
+        let plain = line.to_lowercase();
+        let decoded = decoded(line).map(|line| line.to_lowercase());
         for rule in RULES {
-            let known = |r: &Reason| r.code == rule.code && r.field == field;
-            if !reasons.iter().any(known) && rule.find.iter().any(|find| find.on(&line)) {
-                reasons.push(Reason {
-                    code: rule.code,
-                    field,
-                    line: u32::try_from(index + 1).ok(),
-                    text: rule.text,
-                });
+            let on = |find: &Find| find.on(&plain) || decoded.as_deref().is_some_and(|line| find.on(line));
+            if rule.find.iter().any(on) {
+                push(field, rule.code, rule.text, index, reasons);
             }
         }
+        if field == CONFIG_TEMPLATE && hides_its_key(line) {
+            push(field, "hidden-keys", "the config hides its keys", index, reasons);
+        }
+    }
+}
+
+/// Adds a reason unless the field has one of this code.
+fn push(
+    field: &'static str,
+    code: &'static str,
+    text: &'static str,
+    index: usize,
+    reasons: &mut Vec<Reason>,
+) {
+    if !reasons.iter().any(|r| r.code == code && r.field == field) {
+        reasons.push(Reason { code, field, line: u32::try_from(index + 1).ok(), text });
     }
 }
 
@@ -250,6 +330,52 @@ fn scan(field: &'static str, text: &str, comments: bool, reasons: &mut Vec<Reaso
 fn is_comment(line: &str) -> bool {
     let line = line.trim_start();
     line.starts_with('#') && !line.contains("{{") && !line.contains("{%")
+}
+
+/// The line with the escapes of YAML, JSON and TOML spelled out, when it has any: `"wi\x70e"` is a
+/// key that means the same.
+fn decoded(line: &str) -> Option<String> {
+    let mut out = String::with_capacity(line.len());
+    let mut rest = line;
+    while let Some(at) = rest.find('\\') {
+        let (before, tail) = rest.split_at(at);
+        out.push_str(before);
+        let digits = match tail.as_bytes().get(1) {
+            Some(b'x') => 2,
+            Some(b'u') => 4,
+            Some(b'U') => 8,
+            _ => 0,
+        };
+        let code = tail.get(2..2 + digits).filter(|_| digits > 0);
+        match code.and_then(|hex| u32::from_str_radix(hex, 16).ok()).and_then(char::from_u32) {
+            Some(c) => {
+                out.push(c);
+                rest = tail.get(2 + digits..).unwrap_or_default();
+            }
+            None => {
+                out.push('\\');
+                rest = tail.get(1..).unwrap_or_default();
+            }
+        }
+    }
+    out.push_str(rest);
+    (out != line).then_some(out)
+}
+
+/// YAML's keys that stand apart from their `:`: explicit ones (`? wipe`) and aliases (`*key :`).
+fn hides_its_key(line: &str) -> bool {
+    let mut line = line.trim();
+    while let Some(item) = line.strip_prefix("- ") {
+        line = item.trim_start();
+    }
+    let explicit = |text: &str| text == "?" || text.starts_with("? ") || text.starts_with("?\t");
+    let flow = line.match_indices(['{', '[', ',']).any(|(at, _)| explicit(line[at + 1..].trim_start()));
+    let alias = line.match_indices('*').any(|(at, _)| {
+        let rest = &line[at + 1..];
+        let name = rest.trim_start_matches(|c: char| c.is_alphanumeric() || matches!(c, '_' | '-'));
+        name.len() < rest.len() && name.starts_with([' ', '\t']) && name.trim_start().starts_with(':')
+    });
+    explicit(line) || flow || alias
 }
 
 impl Find {

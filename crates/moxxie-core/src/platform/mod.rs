@@ -7,7 +7,7 @@ mod lint;
 mod talos;
 
 pub use args::{ArgsContext, arg_warnings, kernel_args};
-pub use lint::{Reason, destructive_reasons};
+pub use lint::{Reason, destructive_reasons, foreign_shell, rendered_args_reasons, rendered_config_reasons};
 
 use crate::ipxe::Word;
 use crate::name::ProfileName;

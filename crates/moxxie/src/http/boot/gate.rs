@@ -219,10 +219,6 @@ fn boot_script(
         peer: Some(request.peer),
     };
     let context = compose::context(machine, &app.config.site, &request.links, Some(tokens));
-    // A config that cannot be rendered must not start a boot that will wait for it.
-    for file in compose::platform(machine.spec)?.config_files() {
-        compose::config(machine.spec, &context, file.path)?;
-    }
     let plan = compose::plan(&known.shelf, &context, &request.links, Some(&report))?;
     let spec = &known.assignment.spec;
     let title = format!("{} ({}) boots {}", spec.node_name, spec.mac_address, machine.spec.name);

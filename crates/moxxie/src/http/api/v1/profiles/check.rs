@@ -1,6 +1,6 @@
 //! A profile is checked when it is saved, never for the first time when a machine boots.
 
-use crate::compose::{self, For};
+use crate::compose::{self, ComposeError, For};
 use crate::http::error::{ApiError, ApiResult, FieldError};
 use crate::http::links::Links;
 use moxxie_core::assignment::{Assignment, BootPolicy};
@@ -10,6 +10,7 @@ use moxxie_core::platform::{self, Severity};
 use moxxie_core::profile::ProfileSpec;
 use moxxie_core::render::{self, RenderContext};
 use moxxie_core::site::Site;
+use serde_json::Value;
 
 /// Checks a profile with the machines that are assigned to it.
 pub fn profile(spec: &ProfileSpec, assigned: &[Assignment], site: &Site) -> ApiResult<()> {
@@ -25,6 +26,8 @@ pub fn profile(spec: &ProfileSpec, assigned: &[Assignment], site: &Site) -> ApiR
         .collect();
     if let Err(e) = params::check(&spec.params) {
         errors.push(FieldError::new(format!("/params{}", e.pointer()), e));
+    } else if let Some(pointer) = unprintable(&spec.params) {
+        errors.push(FieldError::new(format!("/params{pointer}"), UNPRINTABLE));
     }
     if spec.name.as_str() == "menu" {
         errors.push(FieldError::new("/name", "is taken: /boot/menu.ipxe is the menu itself"));
@@ -69,6 +72,9 @@ pub fn assignment(spec: &ProfileSpec, assignment: &Assignment, site: &Site) -> A
     if let Err(e) = params::check(&assignment.spec.boot_params_override) {
         return Err(ApiError::field(format!("/boot_params_override{}", e.pointer()), e));
     }
+    if let Some(pointer) = unprintable(&assignment.spec.boot_params_override) {
+        return Err(ApiError::field(format!("/boot_params_override{pointer}"), UNPRINTABLE));
+    }
     if assignment.spec.boot_policy == BootPolicy::Always && spec.destructive {
         return Err(ApiError::field(
             "/boot_policy",
@@ -99,9 +105,61 @@ fn stranger_errors(spec: &ProfileSpec, context: &RenderContext, errors: &mut Vec
         Err(_) => {}
         Ok(_) => {
             if let Err(e) = compose::kernel_args(spec, context) {
-                errors.push(FieldError::new("/boot_params", e));
+                errors.push(FieldError::new(pointer(&e), e));
             }
         }
+    }
+    let Ok(platform) = compose::platform(spec) else { return };
+    for file in platform.config_files() {
+        // One that needs an assignment's values is read again with them.
+        if let Ok(Some((text, _))) = compose::config(spec, context, file.path)
+            && let Some(reason) = compose::hidden_danger(spec, &text)
+        {
+            let message = format!(
+                "the values make this config destructive ({reason}): set `destructive: true`, or write what is meant into the template"
+            );
+            errors.push(FieldError::new("/destructive", message));
+        }
+    }
+}
+
+/// The field to change when kernel arguments are refused.
+fn pointer(error: &ComposeError) -> &'static str {
+    match error {
+        ComposeError::Danger(_) => "/destructive",
+        _ => "/boot_params",
+    }
+}
+
+const UNPRINTABLE: &str = "has a control character: only line feeds and tabs are possible";
+
+/// Where a parameter has a character that readers of configs disagree about: for one a new line
+/// begins there, for another the comment goes on.
+fn unprintable(params: &params::Params) -> Option<String> {
+    params.iter().find_map(|(name, value)| unprintable_value(value, &format!("/{name}")))
+}
+
+fn unprintable_value(value: &Value, pointer: &str) -> Option<String> {
+    let bad = |text: &str| {
+        text.contains(|c: char| {
+            (c.is_control() && !matches!(c, '\n' | '\t')) || matches!(c, '\u{2028}' | '\u{2029}')
+        })
+    };
+    match value {
+        Value::String(text) => bad(text).then(|| pointer.to_owned()),
+        Value::Array(items) => items
+            .iter()
+            .enumerate()
+            .find_map(|(index, item)| unprintable_value(item, &format!("{pointer}/{index}"))),
+        // A name like that is not repeated in a pointer.
+        Value::Object(map) => map.iter().find_map(|(name, item)| match bad(name) {
+            true => Some(pointer.to_owned()),
+            false => {
+                let name = name.replace('~', "~0").replace('/', "~1");
+                unprintable_value(item, &format!("{pointer}/{name}"))
+            }
+        }),
+        _ => None,
     }
 }
 
@@ -124,7 +182,7 @@ fn machine_errors(
 ) {
     let node = &assignment.spec.node_name;
     if let Err(e) = compose::kernel_args(spec, context) {
-        errors.push(FieldError::new("/boot_params", format!("for {node}: {e}")));
+        errors.push(FieldError::new(pointer(&e), format!("for {node}: {e}")));
     }
     let Ok(platform) = compose::platform(spec) else { return };
     for file in platform.config_files() {
@@ -168,4 +226,83 @@ fn context(spec: &ProfileSpec, assignment: Option<&Assignment>, site: &Site, lin
 
 fn sample_links() -> Links {
     Links::sample()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn spec(boot_params: &str, config: Option<&str>, own: Value) -> ProfileSpec {
+        let mut spec = platform::find("talos").unwrap().sample();
+        spec.boot_params = boot_params.to_owned();
+        spec.config_template = config.map(str::to_owned);
+        spec.params = own.as_object().cloned().unwrap();
+        spec
+    }
+
+    /// The arguments of a machine with these values.
+    fn boots(spec: &ProfileSpec, own: Value) -> Result<(), ComposeError> {
+        let site = Site::default();
+        let mut context = context(spec, None, &site, &sample_links());
+        context.params = params::merge(&[&spec.params, own.as_object().unwrap()]);
+        compose::kernel_args(spec, &context).map(drop)
+    }
+
+    fn saved(spec: &ProfileSpec) -> String {
+        format!("{:?}", profile(spec, &[], &Site::default()).err())
+    }
+
+    #[test]
+    fn a_value_makes_no_profile_destructive() {
+        let plain = spec("talos.platform=metal {{ params.extra }}", None, json!({"extra": "quiet"}));
+        assert_eq!(saved(&plain), "None");
+        boots(&plain, json!({})).unwrap();
+        for extra in ["talos.experimental.wipe=system", "talos.config=http://evil/x", "init=/x"] {
+            let error = boots(&plain, json!({"extra": extra})).unwrap_err();
+            assert!(matches!(error, ComposeError::Danger(_)), "{extra}: {error}");
+            let own = spec(&plain.boot_params, None, json!({"extra": extra}));
+            assert!(saved(&own).contains("/destructive"), "{extra}: {}", saved(&own));
+        }
+        let spelled = spec("{{ 'nw' ~ 'ipe' }}", None, json!({}));
+        assert!(saved(&spelled).contains("/destructive"), "{}", saved(&spelled));
+        let config = spec("", Some("{{ params.key }}: true\n"), json!({"key": "wipe"}));
+        assert!(saved(&config).contains("/destructive"), "{}", saved(&config));
+        // Marked, or lowered for the same reason: an admin has said so.
+        let mut marked = plain.clone();
+        marked.destructive = true;
+        boots(&marked, json!({"extra": "talos.experimental.wipe=system"})).unwrap();
+        let lowered = spec("talos.experimental.wipe={{ params.extra }}", None, json!({}));
+        boots(&lowered, json!({"extra": "system"})).unwrap();
+        // The service's own URLs are nobody else's.
+        boots(&spec("talos.config={{ moxxie.config_url }}", None, json!({})), json!({})).unwrap();
+        boots(&spec("", Some("# wipe: true\nmachine: {}\n"), json!({})), json!({})).unwrap();
+        assert_eq!(saved(&spec("", Some("# wipe: true\nmachine: {}\n"), json!({}))), "None");
+    }
+
+    #[test]
+    fn a_value_opens_no_shell() {
+        let mut plain = spec("console={{ params.console }}", None, json!({"console": "tty0"}));
+        for destructive in [false, true] {
+            plain.destructive = destructive;
+            for value in
+                ["tty0 init=/bin/sh", "tty0\nrd.break", "tty0 rd.shell", "a systemd.debug-shell", "a single"]
+            {
+                assert!(boots(&plain, json!({"console": value})).is_err(), "{value:?}");
+            }
+        }
+        boots(&spec("rd.break console={{ params.console }}", None, json!({})), json!({"console": "a"}))
+            .unwrap();
+    }
+
+    #[test]
+    fn values_are_printable() {
+        let bad = |value: Value| unprintable(value.as_object().unwrap());
+        for text in ["\r", "\u{85}", "\u{2028}", "\u{2029}", "\u{0}", "\u{1b}[2J", "\u{7f}"] {
+            assert_eq!(bad(json!({"a": {"b/c": ["x", text]}})).as_deref(), Some("/a/b~1c/1"), "{text:?}");
+            assert_eq!(bad(json!({"a": {text: 1}})).as_deref(), Some("/a"));
+            assert!(saved(&spec("", None, json!({"a": text}))).contains("/params/a"));
+        }
+        assert_eq!(bad(json!({"a": "-----BEGIN\n\tx\n", "b": 1, "c": null})), None);
+    }
 }
