@@ -193,14 +193,15 @@ async fn identities() {
         let pointer = answer.json()["errors"][0]["pointer"].clone();
         rows.check(row, mac, pointer == "/mac_address", pointer);
     }
-    for (row, uuid) in [
-        ("19", "00000000-0000-0000-0000-000000000000"),
-        ("19", "03000200-0400-0500-0006-000700080009"),
-        ("20", "Not Settable"),
-        ("21", "4c4c4544"),
-    ] {
+    for (row, uuid) in [("20", "Not Settable"), ("21", "4c4c4544")] {
         let answer = site.patch(&format!("{ASSIGNMENTS}/{MAC}"), json!({"uuid": uuid})).await;
         rows.status(row, uuid, &answer, &[422]);
+    }
+    // A placeholder counts as absent.
+    for uuid in ["00000000-0000-0000-0000-000000000000", "03000200-0400-0500-0006-000700080009"] {
+        let answer = site.patch(&format!("{ASSIGNMENTS}/{MAC}"), json!({"uuid": uuid})).await;
+        rows.status("19", uuid, &answer, &[200]);
+        rows.check("19", uuid, answer.json()["uuid"].is_null(), answer.text());
     }
     let answer =
         site.patch(&format!("{ASSIGNMENTS}/{MAC}"), json!({"serial": "To be filled by O.E.M."})).await;

@@ -427,8 +427,9 @@ async fn assets_with_ranges_conditions_head_and_double_slashes() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn links_follow_the_host_that_was_asked_or_the_public_url() {
     let site = Site::start().await;
-    site.profile(debian("deb")).await;
-    site.assign(MAC, "n1", "deb", json!({})).await;
+    // A safe profile: its script may be asked for as often as there are hosts below.
+    site.profile(talos("cp")).await;
+    site.assign(MAC, "n1", "cp", json!({})).await;
     let menu = format!("/boot/menu.ipxe?mac={MAC}");
     for (host, base) in [
         ("10.0.0.7:9999", "http://10.0.0.7:9999/boot/"),
@@ -498,15 +499,18 @@ async fn a_machine_waits_for_bytes_that_are_away() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_kernel_that_does_not_start_is_reported_and_asked_for_again() {
+async fn a_kernel_that_does_not_start_is_reported_and_tried_three_times() {
     let site = Site::start().await;
     site.profile(debian("deb")).await;
     site.assign(MAC, "n1", "deb", json!({})).await;
     let mut machine = Machine::bios(MAC);
     machine.kernel_starts = false;
-    machine.client.steps = 200;
+    machine.client.steps = 2000;
     let boot = machine.boot(&site);
-    assert_eq!(boot.trace.outcome, Outcome::StepLimit, "it goes on asking: nothing was delivered yet");
+    // It asks again, but a profile that erases disks is not handed out for the whole window.
+    assert!(matches!(boot.trace.outcome, Outcome::Sanboot(_) | Outcome::Exit(_)), "{:?}", boot.trace.outcome);
+    assert_eq!(site.messages("boot").await.len(), 3);
+    assert_eq!(site.messages("reinstall.suppressed").await.len(), 1);
     let reports = site.messages("report.progress").await;
     assert!(reports.iter().any(|m| m.contains("could not start linux")), "{reports:?}");
     assert_eq!(site.state(MAC).await, "booting");
@@ -714,4 +718,58 @@ async fn a_profile_that_turns_destructive_does_not_ride_on_an_old_arm() {
     assert!(messages[0].contains("became destructive"), "{messages:?}");
     site.arm(MAC).await;
     machine.boot(&site).kernel();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_script_that_erases_by_itself_is_handed_out_once() {
+    let site = Site::start().await;
+    // Neither fetches a config whose delivery could count.
+    for (name, mac, body) in [
+        ("nuke", "52:54:00:00:00:51", json!({"boot_params": "nwipe autonuke"})),
+        ("erase", "52:54:00:00:00:52", json!({"boot_params": "nwipe", "config_template": "x: 1\n"})),
+    ] {
+        let mut profile = json!({"name": name, "profile_type": "custom", "kernel_path": "linux"});
+        profile.as_object_mut().unwrap().extend(body.as_object().unwrap().clone());
+        site.profile(profile).await;
+        site.assign(mac, name, name, json!({})).await;
+        let first = site.anonymous("GET", &format!("/boot/menu.ipxe?mac={mac}")).send().await.is(200).text();
+        assert!(first.contains("nwipe"), "{first}");
+        for ask in [format!("/boot/menu.ipxe?mac={mac}"), format!("/boot/{name}.ipxe?mac={mac}")] {
+            let again = site.anonymous("GET", &ask).send().await.is(200).text();
+            assert!(!again.contains("nwipe") && again.contains("already"), "{ask}: {again}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn protection_covers_every_address_of_a_machine() {
+    let site = Site::start().await;
+    site.profile(debian("deb")).await;
+    let extra = "52:54:00:00:00:62";
+    site.assign(MAC, "n1", "deb", json!({"extra_macs": [extra], "protected": true})).await;
+    let uri = format!("/api/v1/boot/assignments/{MAC}");
+    for change in [
+        json!({"mac_address": "52:54:00:00:00:63"}),
+        json!({"extra_macs": []}),
+        json!({"uuid": "4c4c4544-004b-3510-8051-b4c04f4c4d32"}),
+        json!({"serial": "X1"}),
+    ] {
+        site.patch(&uri, change).await.problem(409);
+    }
+    let item = json!({"items": [{"kind": "assignment", "mac_address": extra, "node_name": "n2", "boot_profile": "deb"}]});
+    site.post("/api/v1/boot/apply", item).await.problem(409);
+    // Not even what the menu offers to everybody.
+    site.profile(json!({"name": "tools", "profile_type": "custom", "kernel_path": "linux", "destructive": false, "menu": true})).await;
+    let asked = site.anonymous("GET", &format!("/boot/tools.ipxe?mac={MAC}")).send().await.is(200).text();
+    assert!(!asked.contains("\nkernel "), "{asked}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn another_address_closes_an_open_window() {
+    let site = Site::start().await;
+    site.profile(debian("deb")).await;
+    site.assign(MAC, "n1", "deb", json!({})).await;
+    let uri = format!("/api/v1/boot/assignments/{MAC}");
+    site.patch(&uri, json!({"extra_macs": ["52:54:00:00:00:64"]})).await.is(200);
+    assert_eq!(site.state(MAC).await, "local");
 }
