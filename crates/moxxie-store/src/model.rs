@@ -26,6 +26,7 @@ struct Window {
     armed_at: i64,
     dangerous: bool,
     first_menu: Option<i64>,
+    scripts: u32,
     deliveries: u32,
     stage: Stage,
 }
@@ -79,7 +80,8 @@ impl Reference {
         let running = window.first_menu.is_none_or(|at| now < at + 4 * HOUR);
         match window.stage {
             Stage::Waiting => now < window.armed_at + 7 * DAY,
-            Stage::Booting => running,
+            // A script that can end in a wipe is handed out three times at most.
+            Stage::Booting => running && (!wipes || window.scripts < 3),
             Stage::Delivered(at) => {
                 !wipes && !window.dangerous && running && window.deliveries < 3 && now < at + 30 * MINUTE
             }
@@ -90,6 +92,7 @@ impl Reference {
         let window = self.windows.get_mut(&n).unwrap();
         let first = *window.first_menu.get_or_insert(now);
         window.stage = Stage::Booting;
+        window.scripts += 1;
         let (arm, ends) = (window.arm, first + 4 * HOUR);
         self.tokens.push(Token { session, machine: n, arm, ends, first_use: None, uses: 0, dead: false });
     }
@@ -267,6 +270,7 @@ async fn life(store: Arc<Store>, seed: u64, steps: usize) -> usize {
                         armed_at: now,
                         dangerous,
                         first_menu: None,
+                        scripts: 0,
                         deliveries: 0,
                         stage: Stage::Waiting,
                     };
