@@ -99,7 +99,9 @@ pub async fn run(options: &ClientOptions, args: RestoreArgs) -> anyhow::Result<E
     let always = assignments.filter(|a| a["spec"]["boot_policy"] == "always").count();
     let but = match always {
         0 => String::new(),
-        n => format!(" {n} with policy always boot their profile on every request all the same."),
+        n => format!(
+            " {n} had the policy always and have once now: `moxxie assignment update MAC --policy always` sets it again."
+        ),
     };
     out::line(format!(
         "restored; {uploaded} of {} assets uploaded. All machines are disarmed: they boot from their disks until `moxxie assignment arm`.{but}",

@@ -338,6 +338,10 @@ fn assignment_item(mut value: Value) -> Value {
 
 /// Leaves out what says nothing.
 fn tidy(object: &mut serde_json::Map<String, Value>) {
+    let default = |name: &str, v: &Value| {
+        matches!((name, v.as_str()), ("local_boot", Some("auto")) | ("boot_policy", Some("once")))
+    };
+    object.retain(|name, v| !default(name, v));
     object.retain(|_, v| match v {
         Value::Null => false,
         Value::Bool(b) => *b,
