@@ -113,7 +113,7 @@ pub fn view(profile: &Profile, role: Role) -> ProfileView {
         },
         params: if admin { spec.params.clone() } else { mask_params(&spec.params) },
         destructive: spec.destructive,
-        destructive_reasons: reasons(spec).into_iter().map(|r| r.text.to_owned()).collect(),
+        destructive_reasons: texts(&reasons(spec)),
         menu: spec.menu,
         local_boot: spec.local_boot,
         revision: profile.revision,
@@ -131,6 +131,17 @@ pub fn writable(profile: &Profile) -> Value {
         });
     }
     value
+}
+
+/// The reasons for people, each once: one may be found in the arguments and in the config.
+fn texts(reasons: &[Reason]) -> Vec<String> {
+    let mut texts: Vec<String> = Vec::new();
+    for reason in reasons {
+        if !texts.iter().any(|text| text == reason.text) {
+            texts.push(reason.text.to_owned());
+        }
+    }
+    texts
 }
 
 /// Why the lint calls it destructive.
