@@ -27,8 +27,6 @@ const HEAD_TIME: Duration = Duration::from_secs(30);
 const WRITE_TIME: Duration = Duration::from_secs(60);
 /// Open connections at most, however many files the process may open.
 const CONNECTIONS: usize = 8192;
-/// Open connections of one peer at most.
-const PEER_CONNECTIONS: usize = 256;
 /// Open files left to the database, the log and uploads.
 const OTHER_FILES: u64 = 256;
 /// Bytes of a request's head at most, as hyper reads it.
@@ -52,12 +50,11 @@ impl Limits {
     /// connection and its asset.
     fn of(open_files: u64) -> Limits {
         let connections = usize::try_from(open_files.saturating_sub(OTHER_FILES) / 2).unwrap_or(CONNECTIONS);
-        Limits {
-            // Below this the limit on files is a mistake, and serving few is better than none.
-            connections: connections.clamp(16, CONNECTIONS),
-            per_peer: PEER_CONNECTIONS,
-            patience: WRITE_TIME,
-        }
+        // Below this the limit on files is a mistake, and serving few is better than none.
+        let connections = connections.clamp(16, CONNECTIONS);
+        // One peer may be a load balancer with every machine behind it, so it may take half; a
+        // single host that takes them all still leaves the other half to the machines.
+        Limits { connections, per_peer: connections / 2, patience: WRITE_TIME }
     }
 }
 
