@@ -50,7 +50,8 @@ impl Store {
         let mut tries = 0;
         let (mut tx, mut views) = loop {
             // The start of a boot may be lost in a power failure: its token is then worth nothing,
-            // and the machine asks again. A delivery never may, and is committed in full.
+            // and the machine asks again. A delivery never may, nor a script that erases a disk
+            // by itself (`Start::durable`).
             let mut tx = self.write_lightly().await?;
             let owners = all_owners(&mut tx, &asks).await?;
             let found = read_assignments(&mut tx, &ids(&owners), true).await?;

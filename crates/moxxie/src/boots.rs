@@ -63,9 +63,8 @@ async fn start_all(store: Arc<Store>, mut queue: mpsc::Receiver<Job>) {
                 }
             }
             Err(error) => {
-                let mut error = Some(error);
-                for job in jobs.drain(..) {
-                    let error = error.take().unwrap_or(StoreError::Stale);
+                // Only one: the longer lists were dealt with above.
+                if let Some(job) = jobs.pop() {
                     let _ = job.done.send(Err(error));
                 }
             }

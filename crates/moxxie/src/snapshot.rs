@@ -156,8 +156,6 @@ pub struct Snapshots {
     writing: AtomicI64,
     /// The last look succeeded.
     up: AtomicBool,
-    /// Looks that failed, ever.
-    failures: AtomicU64,
 }
 
 /// Announces a write by this process, from before it begins until after it ends, however it ends.
@@ -185,7 +183,6 @@ impl Snapshots {
             held: AtomicU64::new(0),
             writing: AtomicI64::new(0),
             up: AtomicBool::new(false),
-            failures: AtomicU64::new(0),
         });
         (keeper.clone(), keep(keeper, asked))
     }
@@ -215,11 +212,6 @@ impl Snapshots {
     pub fn writing(&self) -> Writing<'_> {
         self.writing.fetch_add(1, Ordering::SeqCst);
         Writing(self)
-    }
-
-    /// Whether the database answered the last look.
-    pub fn is_up(&self) -> bool {
-        self.up.load(Ordering::SeqCst)
     }
 
     /// One look at the database. The writes that it is sure to see are counted before it and
@@ -283,7 +275,6 @@ async fn keep(keeper: Arc<Snapshots>, mut asked: mpsc::Receiver<oneshot::Sender<
                     true
                 }
                 Err(error) => {
-                    keeper.failures.fetch_add(1, Ordering::Relaxed);
                     metrics::counter!("moxxie_database_failures_total").increment(1);
                     if failed_at.is_none() {
                         let meanwhile = match keeper.current().is_some() {

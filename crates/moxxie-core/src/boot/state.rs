@@ -5,6 +5,9 @@
 //!   ▲              │                │                    │ menu, safe profile, attempts left
 //!   └── expiry, disarm, protect ────┘                    └──────▶ booting
 //! ```
+//! A script of a destructive profile is handed out a bounded number of times while booting
+//! ([`crate::boot::decide::most_starts`]).
+//!
 //! Every change is a function from one record to the next, with time as an argument. Nothing
 //! here knows how a record is kept; the store changes it by conditional updates that repeat the
 //! guards below, and the model test drives both.

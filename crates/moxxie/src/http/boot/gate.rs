@@ -405,8 +405,9 @@ fn note(app: &App, request: &Request<'_>, decision: &Decision) {
     // What changes nothing has the request's own line, and its reason in the events.
     if !matches!(decision.event, EventKind::Local | EventKind::MenuUnknown) {
         tracing::info!(
-        machine = %claims.label(), node = event.node_name.as_deref(), answer = outcome_name(&decision.outcome),
-        rule = decision.rule, peer = %request.peer, "boot decision: {}", decision.reason
+            machine = %claims.label(), node = event.node_name.as_deref(),
+            answer = outcome_name(&decision.outcome), rule = decision.rule, peer = %request.peer,
+            "boot decision: {}", decision.reason
         );
     }
     app.events.push(event, machine);
