@@ -1,10 +1,10 @@
 //! What Moxxie remembers: SQLite and PostgreSQL behind one closed enum. Knows nothing of HTTP.
 
 mod apply;
+pub mod assets;
 mod assignments;
 mod audit;
 mod backup;
-pub mod blobs;
 mod boot;
 #[cfg(test)]
 mod conformance;

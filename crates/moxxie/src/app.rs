@@ -11,7 +11,7 @@ use moxxie_core::boot::event::{BootEvent, EventKind};
 use moxxie_core::mac::MacAddr;
 use moxxie_core::token::SiteKey;
 use moxxie_store::Store;
-use moxxie_store::blobs::LocalAssets;
+use moxxie_store::assets::Assets;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -25,7 +25,7 @@ pub struct App {
     /// The database.
     store: Arc<Store>,
     /// The assets.
-    pub assets: LocalAssets,
+    pub assets: Assets,
     /// What menus are answered from.
     pub snapshots: Arc<Snapshots>,
     /// The way of boots into the database.
@@ -55,7 +55,7 @@ pub struct Parts {
     /// The database.
     pub store: Arc<Store>,
     /// The assets.
-    pub assets: LocalAssets,
+    pub assets: Assets,
     /// The time.
     pub clock: Arc<Clock>,
     /// The site's key.

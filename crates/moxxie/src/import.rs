@@ -12,6 +12,7 @@ use futures_util::StreamExt;
 use ipnet::IpNet;
 use moxxie_core::asset::Digest;
 use moxxie_core::site;
+use moxxie_store::assets::Sealed;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 use url::Url;
@@ -23,15 +24,15 @@ const SILENCE: Duration = Duration::from_secs(30);
 /// An import that takes longer than this is given up.
 const DEADLINE: Duration = Duration::from_secs(3600);
 
-/// Fetches the URL into the assets' folder.
-pub async fn fetch(app: &App, url: &str, expected: Option<Digest>) -> ApiResult<(Digest, u64)> {
+/// Fetches the URL into a file that waits to be put on a shelf.
+pub async fn fetch(app: &App, url: &str, expected: Option<Digest>) -> ApiResult<Sealed> {
     match tokio::time::timeout(DEADLINE, download(app, url, expected)).await {
         Ok(result) => result,
         Err(_) => Err(ApiError::bad_gateway("the download took longer than an hour")),
     }
 }
 
-async fn download(app: &App, url: &str, expected: Option<Digest>) -> ApiResult<(Digest, u64)> {
+async fn download(app: &App, url: &str, expected: Option<Digest>) -> ApiResult<Sealed> {
     let mut url = check_url(url)?;
     for _ in 0..=REDIRECTS {
         let response = get(app, &url).await?;
@@ -53,7 +54,7 @@ async fn download(app: &App, url: &str, expected: Option<Digest>) -> ApiResult<(
     Err(ApiError::bad_gateway(format!("more than {REDIRECTS} redirects")))
 }
 
-async fn store(app: &App, response: reqwest::Response, expected: Option<Digest>) -> ApiResult<(Digest, u64)> {
+async fn store(app: &App, response: reqwest::Response, expected: Option<Digest>) -> ApiResult<Sealed> {
     let max = app.config.max_asset_bytes;
     let announced = response.content_length();
     if announced.is_some_and(|n| n > max) {
@@ -76,7 +77,7 @@ async fn store(app: &App, response: reqwest::Response, expected: Option<Digest>)
     if size == 0 || announced.is_some_and(|n| n != size) {
         return Err(ApiError::bad_gateway("the download is empty or cut off; nothing was stored"));
     }
-    writer.finish(expected).await.map_err(asset_error)
+    writer.seal(expected).await.map_err(asset_error)
 }
 
 async fn get(app: &App, url: &Url) -> ApiResult<reqwest::Response> {

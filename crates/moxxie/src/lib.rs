@@ -13,5 +13,6 @@ pub mod import;
 pub mod openapi;
 pub mod serve;
 pub mod server;
+pub mod shelf;
 pub mod snapshot;
 pub mod telemetry;

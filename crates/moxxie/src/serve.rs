@@ -7,7 +7,7 @@ use crate::{firstrun, http, server, telemetry};
 use anyhow::{Context, Result};
 use moxxie_core::time::Span;
 use moxxie_core::token::api_token_hash;
-use moxxie_store::blobs::LocalAssets;
+use moxxie_store::assets::Assets;
 use moxxie_store::{Store, StoreError};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -38,7 +38,7 @@ pub async fn run(given: Overrides, secrets: Secrets) -> Result<ExitCode> {
     let _lock = firstrun::lock(&config.data_dir)?;
     firstrun::config_template(&config.data_dir)?;
     let key = firstrun::site_key(&config.data_dir, secrets.secret_key.as_deref())?;
-    let assets = LocalAssets::open(&config.assets_dir)
+    let assets = Assets::open(&config.assets_dir)
         .await
         .with_context(|| format!("the assets' folder {}", config.assets_dir.display()))?;
     assets.sweep_tmp().await.context("cannot sweep the assets' folder")?;

@@ -33,6 +33,16 @@ kinds! {
     Local => "local",
     /// A machine was given its profile's script.
     Boot => "boot",
+    /// A machine was told its place in the queue.
+    BootWaiting => "boot.waiting",
+    /// The last byte of the kernel reached a machine.
+    KernelFetched => "kernel_fetched",
+    /// The last byte of an initrd reached a machine.
+    InitrdFetched => "initrd_fetched",
+    /// A download ended before its last byte.
+    DownloadAborted => "download.aborted",
+    /// The stored bytes of a file are damaged; it is kept aside and answered with 503.
+    AssetDamaged => "asset.damaged",
     /// A machine received its config.
     ConfigDelivered => "config.delivered",
     /// A config was refused.

@@ -9,7 +9,7 @@ use moxxie::clock::Clock;
 use moxxie::config::{Config, Overrides};
 use moxxie_core::token::{SiteKey, api_token_hash};
 use moxxie_store::Store;
-use moxxie_store::blobs::LocalAssets;
+use moxxie_store::assets::Assets;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use tokio::sync::watch;
@@ -21,7 +21,7 @@ async fn a_panic_costs_one_request() {
         Config::load(Overrides { data_dir: Some(dir.path().to_owned()), ..Overrides::default() }).unwrap();
     let store = Arc::new(Store::open(&config.database_url).await.unwrap());
     store.migrate().await.unwrap();
-    let assets = LocalAssets::open(&config.assets_dir).await.unwrap();
+    let assets = Assets::open(&config.assets_dir).await.unwrap();
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let app = App::start(Parts {

@@ -11,7 +11,7 @@ use axum::response::{IntoResponse, Response};
 use futures_util::TryStreamExt;
 use moxxie_core::asset::Asset;
 use moxxie_core::name::{FileName, ProfileName};
-use moxxie_store::blobs::AssetError;
+use moxxie_store::assets::AssetError;
 use std::io::SeekFrom;
 use std::sync::Arc;
 use tokio::io::{AsyncReadExt, AsyncSeekExt};
@@ -44,18 +44,17 @@ pub async fn asset(
         let file = secret_path(file.as_str());
         return Err(BootError::not_found(format!("moxxie: profile {profile} has no file {file}")));
     };
-    let opened = app.assets.open_asset(&asset.sha256).await.map_err(|error| {
+    let size = u64::try_from(asset.size).unwrap_or(0);
+    let readable = app.assets.read(&asset.sha256, size).await.map_err(|error| {
         tracing::error!(%profile, %file, %error, "an asset cannot be read");
         match error {
             // Somebody planted it. Waiting would not mend that, and iPXE would wait for ever.
             AssetError::NotRegular(_) => BootError::not_found("moxxie: asset is no file, see log"),
+            AssetError::Missing(_) => BootError::later("moxxie: asset missing on disk"),
+            AssetError::Damaged(_) => BootError::later("moxxie: asset damaged, see log"),
             _ => BootError::later("moxxie: asset unreadable, see log"),
         }
     })?;
-    let Some((mut handle, size)) = opened else {
-        tracing::error!(%profile, %file, sha256 = %asset.sha256, "an asset's bytes are missing on the disk");
-        return Err(BootError::later("moxxie: asset missing on disk"));
-    };
     let etag = format!("\"{}\"", asset.sha256);
     let (status, first, length) = match part(&headers, &etag, size) {
         Part::Whole => (StatusCode::OK, 0, size),
@@ -65,6 +64,8 @@ pub async fn asset(
     };
     let body = match status {
         StatusCode::OK | StatusCode::PARTIAL_CONTENT if method != Method::HEAD => {
+            let file = readable.file.try_clone().map_err(|_| BootError::later("moxxie: disk error"))?;
+            let mut handle = tokio::fs::File::from_std(file);
             if first > 0 {
                 handle
                     .seek(SeekFrom::Start(first))

@@ -11,7 +11,7 @@ use moxxie::config::{Config, Overrides};
 use moxxie_core::time::{Span, Timestamp};
 use moxxie_core::token::{SiteKey, api_token_hash};
 use moxxie_store::Store;
-use moxxie_store::blobs::LocalAssets;
+use moxxie_store::assets::Assets;
 use serde_json::{Value, json};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -55,7 +55,7 @@ impl Site {
                 .unwrap();
         let store = Arc::new(Store::open(&config.database_url).await.unwrap());
         store.migrate().await.unwrap();
-        let assets = LocalAssets::open(&config.assets_dir).await.unwrap();
+        let assets = Assets::open(&config.assets_dir).await.unwrap();
         let app = App::start(Parts {
             config,
             port: 8080,

@@ -6,6 +6,7 @@ use crate::app::App;
 use crate::http::error::{ApiError, ApiResult, Problem};
 use crate::http::extract::{JsonBody, Operator, Peer, Query, Viewer, typed};
 use crate::import;
+use crate::shelf;
 use axum::Json;
 use axum::body::Body;
 use axum::extract::{Path, State};
@@ -16,7 +17,7 @@ use moxxie_core::asset::{Asset, Digest};
 use moxxie_core::name::FileName;
 use moxxie_core::profile::Profile;
 use moxxie_core::time::Timestamp;
-use moxxie_store::blobs::AssetError;
+use moxxie_store::assets::AssetError;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use std::time::Duration;
@@ -122,43 +123,9 @@ pub async fn upload(
     if size == 0 {
         return Err(ApiError::field("/file", "is empty: an asset has at least one byte"));
     }
-    let (sha256, size) = writer.finish(expected).await.map_err(asset_error)?;
-    let asset = keep(&app, &profile, file, sha256, size, &actor.name, peer).await?;
+    let sealed = writer.seal(expected).await.map_err(asset_error)?;
+    let asset = shelf::keep(&app, &profile, file, sealed, &app.by(actor.name, peer)).await?;
     Ok((StatusCode::CREATED, Json(view(&profile, asset))).into_response())
-}
-
-/// Writes the label of bytes that are on the disk already.
-async fn keep(
-    app: &App,
-    profile: &Profile,
-    file: FileName,
-    sha256: Digest,
-    size: u64,
-    actor: &str,
-    peer: std::net::IpAddr,
-) -> ApiResult<Asset> {
-    let by = app.by(actor, peer);
-    let size = i64::try_from(size).map_err(|_| too_large(app.config.max_asset_bytes))?;
-    let asset = Asset { file, sha256, size, created_at: by.at };
-    let old = app.read().assets(&profile.id).await?.into_iter().find(|a| a.file == asset.file);
-    app.write().put_asset(&profile.id, &asset, &by).await?;
-    if let Some(old) = old.filter(|o| o.sha256 != asset.sha256) {
-        drop_unused(app, &old.sha256).await;
-    }
-    Ok(asset)
-}
-
-/// Deletes bytes that no label refers to. Running downloads keep theirs: the file stays open.
-async fn drop_unused(app: &App, digest: &Digest) {
-    match app.read().digest_in_use(digest).await {
-        Ok(true) => {}
-        Ok(false) => {
-            if let Err(error) = app.assets.remove(digest).await {
-                tracing::warn!(%error, sha256 = %digest, "unused bytes stay on the disk");
-            }
-        }
-        Err(error) => tracing::warn!(%error, sha256 = %digest, "unused bytes stay on the disk"),
-    }
 }
 
 /// A file to fetch from another server.
@@ -200,8 +167,8 @@ pub async fn import(
                 .map_err(|e| ApiError::field("/file", format!("the URL ends in no usable name: {e}")))?
         }
     };
-    let (sha256, size) = import::fetch(&app, &input.url, input.sha256).await?;
-    let asset = keep(&app, &profile, file, sha256, size, &actor.name, peer).await?;
+    let sealed = import::fetch(&app, &input.url, input.sha256).await?;
+    let asset = shelf::keep(&app, &profile, file, sealed, &app.by(actor.name, peer)).await?;
     Ok((StatusCode::CREATED, Json(view(&profile, asset))).into_response())
 }
 
@@ -220,7 +187,7 @@ pub async fn remove(
     let file: FileName = file.parse().map_err(|e| ApiError::field("/file", e))?;
     let profile = profiles::find(&app, &name).await?;
     let removed = app.write().delete_asset(&profile.id, &file, &app.by(actor.name, peer)).await?;
-    drop_unused(&app, &removed.sha256).await;
+    shelf::drop_unused(&app, &removed.sha256).await;
     Ok(StatusCode::NO_CONTENT)
 }
 

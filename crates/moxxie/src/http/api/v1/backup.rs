@@ -6,6 +6,7 @@ use super::profiles::wire;
 use crate::app::App;
 use crate::http::error::{ApiError, ApiResult, Problem};
 use crate::http::extract::{Admin, Peer, parse_json, read_body, typed};
+use crate::shelf;
 use axum::Json;
 use axum::body::Body;
 use axum::extract::State;
@@ -19,6 +20,7 @@ use moxxie_core::boot::decide::Shelf;
 use moxxie_core::boot::state::{BootRecord, BootState};
 use moxxie_core::profile::Profile;
 use moxxie_core::time::Timestamp;
+use moxxie_store::assets::Condition;
 use moxxie_store::{ApiToken, Backup};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -238,7 +240,7 @@ async fn missing_assets(app: &App, shelves: &[Shelf]) -> Vec<Value> {
     let mut missing = Vec::new();
     for shelf in shelves {
         for asset in &shelf.assets {
-            if !matches!(app.assets.open_asset(&asset.sha256).await, Ok(Some(_))) {
+            if shelf::condition(app, asset).await != Condition::Stored {
                 missing.push(
                     json!({"profile": shelf.profile.spec.name, "file": asset.file, "sha256": asset.sha256}),
                 );

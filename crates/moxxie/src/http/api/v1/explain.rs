@@ -6,6 +6,7 @@ use crate::http::boot::gate::{self, Request};
 use crate::http::error::{ApiError, ApiResult, Problem};
 use crate::http::extract::{Query, Viewer};
 use crate::http::links::Links;
+use crate::shelf;
 use axum::Json;
 use axum::extract::State;
 use axum::http::HeaderMap;
@@ -16,6 +17,7 @@ use moxxie_core::ipxe::{self, Text};
 use moxxie_core::profile::{ProfileSpec, Source};
 use moxxie_core::render::RenderContext;
 use moxxie_core::secret::{MASK, mask_params, mask_text};
+use moxxie_store::assets::Condition;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -180,10 +182,7 @@ async fn shelf_of(app: &App, shelf: &Shelf) -> Vec<Value> {
             Source::Asset(file) => {
                 let label = shelf.assets.iter().find(|a| a.file == *file);
                 let on_disk = match label {
-                    Some(asset) => match app.assets.open_asset(&asset.sha256).await {
-                        Ok(found) => found.is_some_and(|(_, size)| i64::try_from(size) == Ok(asset.size)),
-                        Err(_) => false,
-                    },
+                    Some(asset) => shelf::condition(app, asset).await == Condition::Stored,
                     None => false,
                 };
                 json!({

@@ -1,56 +1,22 @@
-//! The files of all shelves on a local disk, each under its SHA-256 digest.
+//! The files on a local disk.
 //!
 //! A file is written beside its place, synced, and then renamed into it: what has a digest for a
 //! name is complete. Whoever may write into the folder is trusted with its contents; links and
 //! devices in it are refused all the same, because a service that reads them for any machine on
 //! the network is a way out of the folder.
 
+use super::{AssetError, failed};
 use moxxie_core::asset::Digest;
 use sha2::{Digest as _, Sha256};
 use std::fs::TryLockError;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use tokio::fs::{self, File, OpenOptions};
 use tokio::io::AsyncWriteExt;
 
-/// Why a file could not be kept or read.
-#[derive(Debug, thiserror::Error)]
-pub enum AssetError {
-    /// The disk is full.
-    #[error("no space left for {}", .0.display())]
-    NoSpace(PathBuf),
-    /// The bytes are not the ones announced.
-    #[error("the file has SHA-256 {got}, expected {expected}")]
-    Mismatch {
-        /// As announced.
-        expected: Digest,
-        /// As received.
-        got: Digest,
-    },
-    /// Where a file should be is a link, a folder or a device.
-    #[error("{} is not a regular file", .0.display())]
-    NotRegular(PathBuf),
-    /// Anything else that the system reports.
-    #[error("{}: {error}", path.display())]
-    Io {
-        /// Of what.
-        path: PathBuf,
-        /// Why.
-        error: io::Error,
-    },
-}
-
-fn failed(path: &Path) -> impl FnOnce(io::Error) -> AssetError {
-    let path = path.to_owned();
-    move |error| match error.kind() {
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => AssetError::NoSpace(path),
-        _ => AssetError::Io { path, error },
-    }
-}
-
 /// The folder with the files.
 #[derive(Debug, Clone)]
-pub struct LocalAssets {
+pub(super) struct LocalAssets {
     dir: PathBuf,
 }
 
@@ -87,13 +53,7 @@ impl LocalAssets {
         // system takes the lock back when this process ends, however it ends.
         let file = file.into_std().await;
         file.try_lock().map_err(|error| failed(&temporary.path)(error.into()))?;
-        Ok(AssetWriter {
-            assets: self.clone(),
-            temporary,
-            file: File::from_std(file),
-            hash: Sha256::new(),
-            size: 0,
-        })
+        Ok(AssetWriter { temporary, file: File::from_std(file), hash: Sha256::new(), size: 0 })
     }
 
     /// Opens the file with this digest and says how long it is; `None` when there is none.
@@ -117,6 +77,23 @@ impl LocalAssets {
             return Err(AssetError::NotRegular(path));
         }
         Ok(Some((file, meta.len())))
+    }
+
+    /// Moves a sealed file to its place.
+    pub async fn publish(&self, mut sealed: Sealed) -> Result<(), AssetError> {
+        let to = self.path(&sealed.digest);
+        let dir = to.parent().unwrap_or(&self.dir).to_owned();
+        let mut builder = fs::DirBuilder::new();
+        builder.recursive(true).mode(0o700);
+        builder.create(&dir).await.map_err(failed(&dir))?;
+        fs::rename(&sealed.temporary.path, &to).await.map_err(failed(&to))?;
+        sealed.temporary.done = true;
+        // The names are in the folders, and the folders have to be on disk as well.
+        for dir in [dir.as_path(), &self.dir.join("sha256")] {
+            let handle = File::open(dir).await.map_err(failed(dir))?;
+            handle.sync_all().await.map_err(failed(dir))?;
+        }
+        Ok(())
     }
 
     /// Deletes the file with this digest, if there is one. Downloads that have it open go on.
@@ -169,7 +146,6 @@ impl LocalAssets {
 /// A file under way. Dropping it deletes what was written.
 #[derive(Debug)]
 pub struct AssetWriter {
-    assets: LocalAssets,
     temporary: Temporary,
     file: File,
     hash: Sha256,
@@ -205,31 +181,30 @@ impl AssetWriter {
         self.size
     }
 
-    /// Puts the file under its digest once it is safe on disk. The same bytes a second time are
-    /// the same file.
-    pub async fn finish(mut self, expected: Option<Digest>) -> Result<(Digest, u64), AssetError> {
-        let got = Digest(self.hash.finalize_reset().into());
-        if let Some(expected) = expected.filter(|expected| *expected != got) {
-            return Err(AssetError::Mismatch { expected, got });
+    /// Ends the file: its bytes are safe on disk and their digest is known, but nobody sees them
+    /// before they are published.
+    pub async fn seal(mut self, expected: Option<Digest>) -> Result<Sealed, AssetError> {
+        let digest = Digest(self.hash.finalize_reset().into());
+        if let Some(expected) = expected.filter(|expected| *expected != digest) {
+            return Err(AssetError::Mismatch { expected, got: digest });
         }
-        let from = &self.temporary.path;
         // Also brings out errors of writes that were accepted and then failed.
-        self.file.flush().await.map_err(failed(from))?;
-        self.file.sync_all().await.map_err(failed(from))?;
-        let to = self.assets.path(&got);
-        let dir = to.parent().unwrap_or(&self.assets.dir).to_owned();
-        let mut builder = fs::DirBuilder::new();
-        builder.recursive(true).mode(0o700);
-        builder.create(&dir).await.map_err(failed(&dir))?;
-        fs::rename(from, &to).await.map_err(failed(&to))?;
-        self.temporary.done = true;
-        // The names are in the folders, and the folders have to be on disk as well.
-        for dir in [dir.as_path(), &self.assets.dir.join("sha256")] {
-            let handle = File::open(dir).await.map_err(failed(dir))?;
-            handle.sync_all().await.map_err(failed(dir))?;
-        }
-        Ok((got, self.size))
+        self.file.flush().await.map_err(failed(&self.temporary.path))?;
+        self.file.sync_all().await.map_err(failed(&self.temporary.path))?;
+        Ok(Sealed { temporary: self.temporary, _lock: self.file, digest, size: self.size })
     }
+}
+
+/// A complete file that waits to be published. Dropping it deletes it.
+#[derive(Debug)]
+pub struct Sealed {
+    temporary: Temporary,
+    /// Held so that no sweep takes the file.
+    _lock: File,
+    /// SHA-256 of its bytes.
+    pub digest: Digest,
+    /// How many bytes.
+    pub size: u64,
 }
 
 #[cfg(test)]
@@ -237,6 +212,7 @@ impl AssetWriter {
 mod tests {
     use super::*;
     use std::os::unix::fs::{PermissionsExt, symlink};
+    use std::path::Path;
     use tokio::io::AsyncReadExt;
 
     async fn shelf() -> (tempfile::TempDir, LocalAssets) {
@@ -250,8 +226,10 @@ mod tests {
         for chunk in bytes.chunks(3) {
             writer.write(chunk).await.unwrap();
         }
-        let (digest, size) = writer.finish(None).await.unwrap();
-        assert_eq!(size, bytes.len() as u64);
+        let sealed = writer.seal(None).await.unwrap();
+        assert_eq!(sealed.size, bytes.len() as u64);
+        let digest = sealed.digest;
+        assets.publish(sealed).await.unwrap();
         digest
     }
 
@@ -287,7 +265,7 @@ mod tests {
         let mut writer = assets.writer().await.unwrap();
         writer.write(b"kernel").await.unwrap();
         let expected = Some(Digest([7; 32]));
-        assert!(matches!(writer.finish(expected).await, Err(AssetError::Mismatch { .. })));
+        assert!(matches!(writer.seal(expected).await, Err(AssetError::Mismatch { .. })));
         let mut writer = assets.writer().await.unwrap();
         writer.write(b"half").await.unwrap();
         drop(writer);
@@ -298,7 +276,7 @@ mod tests {
         writer.write(b"under way").await.unwrap();
         assert_eq!(assets.sweep_tmp().await.unwrap(), 2);
         assert_eq!(left_behind(&assets), 1);
-        writer.finish(None).await.unwrap();
+        assets.publish(writer.seal(None).await.unwrap()).await.unwrap();
         assert_eq!(left_behind(&assets), 0);
     }
 
