@@ -139,7 +139,8 @@ async fn whoever_goes_away_in_the_middle_leaves_all_or_nothing() {
         })
         .await;
     }
-    // What had begun ends by itself; the last put comes after all of it.
+    // What had begun ends by itself. All of it has its row before this one, and writers queue.
+    site.asset("a", "last", b"last").await;
     let labeled = loop {
         let list = site.get(&format!("{PROFILES}/a/assets?limit=500")).await.is(200).json();
         let items = list["items"].as_array().unwrap().clone();
