@@ -5,12 +5,13 @@ use crate::assignments::{self, ROWS, assignment};
 use crate::db::{Tx, args};
 use crate::error::Result;
 use crate::snapshot::bump_all;
-use crate::{Backup, Store, audit, profiles, tokens};
+use crate::{Backup, Store, audit, bytes, profiles, tokens};
+use moxxie_core::asset::Digest;
 use moxxie_core::assignment::Assignment;
 use moxxie_core::audit::By;
 use serde_json::json;
 use sqlx::AssertSqlSafe;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 impl Store {
     /// Everything that is worth keeping, as of one moment.
@@ -30,7 +31,8 @@ impl Store {
     }
 
     /// Replaces everything by the backup, all machines disarmed and their generations moved on.
-    /// Events and machines seen are history and stay.
+    /// Events and machines seen are history and stay. Busy while bytes that it names are being
+    /// deleted; whether the others are there is not asked.
     pub async fn restore(&self, backup: &Backup, by: &By) -> Result<()> {
         let mut tx = self.write().await?;
         tx.take_time().await?;
@@ -44,6 +46,9 @@ impl Store {
             "DELETE FROM audit_log",
         ] {
             tx.execute(sql, args![]).await?;
+        }
+        for (digest, size) in digests(backup) {
+            bytes::hold(&mut tx, &digest, size, by.at).await?;
         }
         for shelf in &backup.shelves {
             profiles::insert(&mut tx, &shelf.profile, seq).await?;
@@ -81,6 +86,12 @@ fn restored(kept: &Assignment, live: Option<&(i64, i64)>, by: &By) -> Assignment
         new.revision = new.revision.max(revision + 1);
     }
     new
+}
+
+/// Every digest once, in order, so that no two transactions wait for each other.
+fn digests(backup: &Backup) -> BTreeMap<Digest, i64> {
+    let assets = backup.shelves.iter().flat_map(|shelf| &shelf.assets);
+    assets.map(|asset| (asset.sha256, asset.size)).collect()
 }
 
 /// Generation and revision of the assignments that are there now.

@@ -1,5 +1,6 @@
 //! What can go wrong, and how errors of the two databases become these few.
 
+use crate::assets::AssetError;
 use sqlx::postgres::PgDatabaseError;
 use sqlx::sqlite::SqliteError;
 
@@ -31,12 +32,27 @@ pub enum StoreError {
     /// The object has changed since the caller read it.
     #[error("it has changed since it was read")]
     Stale,
+    /// These bytes are being deleted, because nothing referred to them. Ask again: that is over in
+    /// a moment, and after ten minutes if whoever does it was killed.
+    #[error("these bytes are being deleted: try again")]
+    Busy,
     /// No space left where the database lives.
     #[error("the database's disk is full")]
     Full,
     /// A row that this version cannot read.
     #[error("the database holds something unreadable: {0}")]
     Corrupt(String),
+}
+
+/// Why bytes were not collected.
+#[derive(Debug, thiserror::Error)]
+pub enum CollectError {
+    /// The database.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The byte store.
+    #[error(transparent)]
+    Assets(#[from] AssetError),
 }
 
 /// An error of a caller's step inside a transaction, or of the store itself.

@@ -6,6 +6,7 @@ mod assignments;
 mod audit;
 mod backup;
 mod boot;
+mod bytes;
 #[cfg(test)]
 mod conformance;
 #[cfg(test)]
@@ -23,7 +24,7 @@ mod snapshot;
 pub mod testing;
 mod tokens;
 
-pub use error::{Result, StepError, StoreError};
+pub use error::{CollectError, Result, StepError, StoreError};
 
 use moxxie_core::access::Role;
 use moxxie_core::asset::Digest;
@@ -143,6 +144,14 @@ pub enum Redeemed {
     /// The statement that consumes the token matched no row: somebody else was faster, the
     /// uses are up, the window closed, or the bytes changed. Nothing was written.
     Refused,
+}
+
+/// Somebody is about to label these bytes: nobody collects them until then.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Arrival {
+    pub(crate) id: i64,
+    /// Which bytes.
+    pub sha256: Digest,
 }
 
 /// A step of `apply`.

@@ -1,11 +1,12 @@
 //! Profiles and the files on their shelves.
 
-use crate::Store;
 use crate::audit::{asset_value, note, profile_value};
+use crate::bytes::arrived;
 use crate::db::{Arg, Row, Tx, args, locking, to_json};
 use crate::error::{Result, StoreError};
 use crate::snapshot::bump_all;
-use moxxie_core::asset::{Asset, Digest};
+use crate::{Arrival, Store};
+use moxxie_core::asset::Asset;
 use moxxie_core::audit::By;
 use moxxie_core::boot::decide::Shelf;
 use moxxie_core::name::{FileName, ProfileName};
@@ -106,16 +107,25 @@ impl Store {
         row.as_ref().map(asset).transpose()
     }
 
-    /// Puts or replaces a label.
-    pub async fn put_asset(&self, profile_id: &str, new: &Asset, by: &By) -> Result<()> {
+    /// Puts or replaces a label on bytes that have arrived; the label that was there before.
+    /// Busy when the arrival has run out.
+    pub async fn put_asset(
+        &self,
+        profile_id: &str,
+        new: &Asset,
+        arrival: &Arrival,
+        by: &By,
+    ) -> Result<Option<Asset>> {
         let mut tx = self.write().await?;
         bump_all(&mut tx).await?;
         let profile = expected(&mut tx, profile_id, None).await?;
         let old = one_asset(&mut tx, profile_id, &new.file).await?;
+        arrived(&mut tx, arrival, &new.sha256).await?;
         put(&mut tx, profile_id, new).await?;
         let target = format!("asset {}/{}", profile.spec.name, new.file);
         note(&mut tx, by, "asset.put", target, old.as_ref().map(asset_value), Some(asset_value(new))).await?;
-        tx.commit().await
+        tx.commit().await?;
+        Ok(old)
     }
 
     /// Takes a label away; what it named.
@@ -130,15 +140,6 @@ impl Store {
         note(&mut tx, by, "asset.delete", target, Some(asset_value(&old)), None).await?;
         tx.commit().await?;
         Ok(old)
-    }
-
-    /// Whether a label still names these bytes.
-    pub async fn digest_in_use(&self, digest: &Digest) -> Result<bool> {
-        let mut tx = self.read().await?;
-        let row = tx
-            .row("SELECT 1 FROM profile_assets WHERE sha256 = $1 LIMIT 1", args![digest.to_string()])
-            .await?;
-        Ok(row.is_some())
     }
 }
 
@@ -188,7 +189,7 @@ pub(crate) async fn insert(tx: &mut Tx, profile: &Profile, seq: i64) -> Result<(
     tx.execute(sql, values(profile, seq)?).await.map(drop)
 }
 
-/// Puts a label on a shelf.
+/// Puts a label on a shelf. The bytes have arrived or are held: see `bytes.rs`.
 pub(crate) async fn put(tx: &mut Tx, profile_id: &str, asset: &Asset) -> Result<()> {
     let sql = "INSERT INTO profile_assets (profile_id, file, sha256, size, created_at) VALUES ($1, $2, $3, $4, $5) \
                ON CONFLICT (profile_id, file) DO UPDATE SET sha256 = excluded.sha256, size = excluded.size, \

@@ -3,7 +3,7 @@
 use crate::app::{App, Parts};
 use crate::clock::Clock;
 use crate::config::{Config, Overrides};
-use crate::{firstrun, http, server, telemetry};
+use crate::{firstrun, http, server, shelf, telemetry};
 use anyhow::{Context, Result};
 use moxxie_core::time::Span;
 use moxxie_core::token::api_token_hash;
@@ -18,7 +18,7 @@ use tokio::sync::watch;
 
 /// Exit code when the database belongs to a newer version.
 const NEWER_SCHEMA: u8 = 3;
-/// How often windows are settled and old rows removed.
+/// How often windows are settled, old rows removed and unused bytes deleted.
 const HOUSEKEEPING: Duration = Duration::from_secs(30);
 
 /// What the environment says beside the flags.
@@ -71,7 +71,12 @@ pub async fn run(given: Overrides, secrets: Secrets) -> Result<ExitCode> {
     });
     let (stop, stopped) = watch::channel(false);
     match first_try {
-        Ok(()) => app.migrated.store(true, Ordering::SeqCst),
+        Ok(()) => {
+            if store.is_sqlite() {
+                store.drop_arrivals().await?;
+            }
+            app.migrated.store(true, Ordering::SeqCst);
+        }
         Err(error) => {
             tracing::warn!(%error, "the database does not answer; trying again until it does");
             tokio::spawn(migrate_later(app.clone(), store.clone()));
@@ -80,6 +85,7 @@ pub async fn run(given: Overrides, secrets: Secrets) -> Result<ExitCode> {
     // The first look, so that the first machine need not wait for it.
     app.snapshots.look().await;
     tokio::spawn(housekeeping(app.clone()));
+    tokio::spawn(collecting(app.clone()));
     tokio::spawn(server::signals(app.clone(), stop));
 
     let _ = crate::cli::out::line(format!("moxxie listening on http://{address}"));
@@ -133,6 +139,21 @@ async fn housekeeping(app: Arc<App>) {
     loop {
         if app.migrated.load(Ordering::SeqCst) {
             tidy(&app).await;
+        }
+        tokio::time::sleep(HOUSEKEEPING).await;
+    }
+}
+
+/// Deletes bytes that nothing refers to. Beside the housekeeping: a slow store of assets must not
+/// keep windows open.
+async fn collecting(app: Arc<App>) {
+    let mut reported = false;
+    loop {
+        if app.migrated.load(Ordering::SeqCst) {
+            if !std::mem::replace(&mut reported, true) {
+                shelf::report_strangers(&app, &app.config.assets_dir).await;
+            }
+            shelf::sweep(&app).await;
         }
         tokio::time::sleep(HOUSEKEEPING).await;
     }

@@ -1,4 +1,4 @@
-//! Putting files on a profile's shelf and taking them off.
+//! Putting files on a profile's shelf, taking them off, and deleting bytes that nothing needs.
 
 use crate::app::App;
 use crate::http::api::v1::assets::asset_error;
@@ -7,31 +7,168 @@ use moxxie_core::asset::{Asset, Digest};
 use moxxie_core::audit::By;
 use moxxie_core::name::FileName;
 use moxxie_core::profile::Profile;
+use moxxie_core::time::Span;
 use moxxie_store::assets::{Condition, Sealed};
+use moxxie_store::{Arrival, StoreError};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
 
-/// Publishes a file and writes its label.
-pub async fn keep(app: &App, profile: &Profile, file: FileName, sealed: Sealed, by: &By) -> ApiResult<Asset> {
+/// How long bytes may stay without a label while somebody publishes them.
+const ARRIVAL: Span = Span::hours(24);
+/// How long a byte store may take to do what it gave no answer to.
+const AFTERMATH: Span = Span::minutes(10);
+/// Between two questions whether bytes are deleted by now, and how often it is asked.
+const PAUSE: Duration = Duration::from_millis(200);
+const PAUSES: u32 = 50;
+/// So long a request waits for the deletion of what it made useless; the deletion goes on.
+const PROMPT: Duration = Duration::from_secs(5);
+/// So many unused digests are looked up at once.
+const BATCH: u32 = 100;
+
+/// Publishes a file and writes its label. Goes on to its end when the caller is cut off.
+pub async fn keep(
+    app: &Arc<App>,
+    profile: &Profile,
+    file: FileName,
+    sealed: Sealed,
+    by: &By,
+) -> ApiResult<Asset> {
     let size = i64::try_from(sealed.size).map_err(|_| ApiError::too_large("larger than any disk"))?;
     let asset = Asset { file, sha256: sealed.digest, size, created_at: by.at };
-    app.assets.publish(sealed).await.map_err(asset_error)?;
-    let old = app.read().assets(&profile.id).await?.into_iter().find(|a| a.file == asset.file);
-    app.write().put_asset(&profile.id, &asset, by).await?;
-    if let Some(old) = old.filter(|o| o.sha256 != asset.sha256) {
-        drop_unused(app, &old.sha256).await;
-    }
-    Ok(asset)
+    let (app, profile_id, by) = (app.clone(), profile.id.clone(), by.clone());
+    to_its_end(async move {
+        let arrival = arrive(&app, &asset).await?;
+        if let Err(error) = app.assets.publish(sealed).await {
+            // Its last word may have been lost on the way, and the bytes still become visible.
+            abandon(&app, &arrival, AFTERMATH).await;
+            return Err(asset_error(error));
+        }
+        label(&app, &profile_id, asset, &arrival, &by).await
+    })
+    .await
 }
 
-/// Deletes bytes that no label refers to. Running downloads keep theirs: the file stays open.
-pub async fn drop_unused(app: &App, digest: &Digest) {
-    match app.read().digest_in_use(digest).await {
-        Ok(true) => {}
-        Ok(false) => {
-            if let Err(error) = app.assets.remove(digest).await {
-                tracing::warn!(%error, sha256 = %digest, "unused bytes stay on the disk");
+/// Writes a label on bytes that are in the store already; 422 on `/sha256` when they are not.
+pub async fn link(
+    app: &Arc<App>,
+    profile: &Profile,
+    file: FileName,
+    digest: Digest,
+    by: &By,
+) -> ApiResult<Asset> {
+    let missing =
+        || ApiError::field("/sha256", "the store does not have these bytes whole: upload the file itself");
+    let size = app.read().asset_size(&digest).await?.ok_or_else(missing)?;
+    let asset = Asset { file, sha256: digest, size, created_at: by.at };
+    let (app, profile_id, by) = (app.clone(), profile.id.clone(), by.clone());
+    to_its_end(async move {
+        let arrival = arrive(&app, &asset).await?;
+        // Asked only now that nobody can take them away any more.
+        match app.assets.condition(&digest, size.unsigned_abs()).await {
+            Ok(Condition::Stored) => label(&app, &profile_id, asset, &arrival, &by).await,
+            Ok(_) => {
+                abandon(&app, &arrival, Span(0)).await;
+                Err(missing())
+            }
+            Err(error) => {
+                abandon(&app, &arrival, Span(0)).await;
+                Err(asset_error(error))
             }
         }
-        Err(error) => tracing::warn!(%error, sha256 = %digest, "unused bytes stay on the disk"),
+    })
+    .await
+}
+
+async fn arrive(app: &App, asset: &Asset) -> Result<Arrival, StoreError> {
+    patiently(|| async {
+        let now = app.clock.now();
+        app.read().arrive(&asset.sha256, asset.size, now, now + ARRIVAL).await
+    })
+    .await
+}
+
+/// Writes the label; the bytes are there.
+async fn label(
+    app: &Arc<App>,
+    profile_id: &str,
+    asset: Asset,
+    arrival: &Arrival,
+    by: &By,
+) -> ApiResult<Asset> {
+    match app.write().put_asset(profile_id, &asset, arrival, by).await {
+        Ok(old) => {
+            if old.is_some_and(|old| old.sha256 != asset.sha256) {
+                collect(app).await;
+            }
+            Ok(asset)
+        }
+        Err(error) => {
+            abandon(app, arrival, Span(0)).await;
+            Err(error.into())
+        }
+    }
+}
+
+async fn abandon(app: &App, arrival: &Arrival, after: Span) {
+    if let Err(error) = app.read().abandon(arrival, app.clock.now() + after).await {
+        tracing::warn!(%error, sha256 = %arrival.sha256, "unused bytes stay in the store for a day");
+    }
+}
+
+/// Deletes the bytes that nothing refers to. For every request that takes labels away, after its
+/// transaction: waits while that goes quickly. Running downloads keep their bytes.
+pub async fn collect(app: &Arc<App>) {
+    let app = app.clone();
+    let sweeping = tokio::spawn(async move { sweep(&app).await });
+    tokio::time::timeout(PROMPT, sweeping).await.ok();
+}
+
+/// The same, for the housekeeping.
+pub async fn sweep(app: &App) {
+    loop {
+        let now = app.clock.now();
+        let unused = match app.read().unused(now, BATCH).await {
+            Ok(unused) => unused,
+            Err(error) => return tracing::debug!(%error, "unused bytes wait for the database"),
+        };
+        for digest in &unused {
+            match app.read().collect(&app.assets, digest, now).await {
+                Ok(true) => tracing::info!(sha256 = %digest, "deleted bytes that nothing refers to"),
+                Ok(false) => {}
+                // The next one would fare no better; the housekeeping comes back.
+                Err(error) => {
+                    return tracing::warn!(%error, sha256 = %digest, "unused bytes stay in the store");
+                }
+            }
+        }
+        if unused.len() < BATCH as usize {
+            return;
+        }
+    }
+}
+
+/// Asks again while bytes are being deleted, which takes a moment, for ten seconds.
+pub async fn patiently<T, F>(mut ask: impl FnMut() -> F) -> Result<T, StoreError>
+where
+    F: Future<Output = Result<T, StoreError>>,
+{
+    for _ in 0..PAUSES {
+        match ask().await {
+            Err(StoreError::Busy) => tokio::time::sleep(PAUSE).await,
+            done => return done,
+        }
+    }
+    ask().await
+}
+
+/// Runs something to its end, also when the caller is dropped.
+async fn to_its_end<T: Send + 'static>(work: impl Future<Output = T> + Send + 'static) -> T {
+    match tokio::spawn(work).await.map_err(tokio::task::JoinError::try_into_panic) {
+        Ok(done) => done,
+        Err(Ok(panic)) => std::panic::resume_unwind(panic),
+        // The runtime ends, and this task with it.
+        Err(Err(_)) => std::future::pending().await,
     }
 }
 
@@ -39,4 +176,26 @@ pub async fn drop_unused(app: &App, digest: &Digest) {
 pub async fn condition(app: &App, asset: &Asset) -> Condition {
     let Ok(size) = u64::try_from(asset.size) else { return Condition::Missing };
     app.assets.condition(&asset.sha256, size).await.unwrap_or(Condition::Missing)
+}
+
+/// Says how many files in the folder are unknown to the database, as those of a folder that was
+/// copied here. They are left alone: nobody deletes what it does not know.
+pub async fn report_strangers(app: &App, folder: &Path) {
+    let folder = folder.join("sha256");
+    // First the files, then the rows: a row is there before its file.
+    let found = tokio::task::spawn_blocking(move || digests_in(&folder)).await.unwrap_or_default();
+    let Ok(known) = app.read().all_bytes().await else { return };
+    let strangers = found.iter().filter(|digest| !known.contains(digest)).count();
+    if strangers > 0 {
+        tracing::info!(
+            strangers,
+            "files in the assets' folder that the database does not know; they are left alone"
+        );
+    }
+}
+
+fn digests_in(folder: &Path) -> Vec<Digest> {
+    let names = |dir: &Path| std::fs::read_dir(dir).into_iter().flatten().flatten();
+    let files = names(folder).flat_map(|dir| names(&dir.path()));
+    files.filter_map(|file| file.file_name().to_str()?.parse().ok()).collect()
 }

@@ -1,7 +1,9 @@
 //! One story that every database tells alike, and what each has to stand beside it: `story` is
-//! told once, `races` many times at once, `moves` from one database to the other, `servers` says
-//! on which databases.
+//! told once, `bytes` is its chapter on collecting, `races` and `collecting` happen many times at
+//! once, `moves` from one database to the other, `servers` says on which databases.
 
+mod bytes;
+mod collecting;
 mod moves;
 mod races;
 mod servers;
@@ -169,6 +171,21 @@ pub(crate) async fn arm(store: &Store, n: u16, destructive: bool, site: &Site, n
         })
         .await
         .unwrap();
+}
+
+/// Puts a label on bytes as a server does, without the bytes.
+pub(crate) async fn put(
+    store: &Store,
+    profile_id: &str,
+    asset: &Asset,
+    now: Timestamp,
+) -> Result<Option<Asset>> {
+    let arrival = store.arrive(&asset.sha256, asset.size, now, now + Span::days(1)).await?;
+    let done = store.put_asset(profile_id, asset, &arrival, &by(now.0)).await;
+    if done.is_err() {
+        store.abandon(&arrival, now).await?;
+    }
+    done
 }
 
 /// Names of tables and columns, in order, without the migrations' own table.

@@ -11,7 +11,7 @@ pub(crate) async fn moves(from: &Store, to: &Store) {
     }
     from.create_profile("p1", &profile("safe", false), &by(1)).await.unwrap();
     let asset = Asset { file: "vmlinuz".parse().unwrap(), sha256: Digest([1; 32]), size: 5, created_at: t };
-    from.put_asset("p1", &asset, &by(1)).await.unwrap();
+    put(from, "p1", &asset, t).await.unwrap();
     for n in 1..=3 {
         let spec = AssignmentSpec { extra_macs: vec![mac(n + 10)], ..machine(n, "p1") };
         from.create_assignment(&format!("a{n}"), &spec, &armed(false, &site, t), &by(1)).await.unwrap();

@@ -1,5 +1,7 @@
 //! The databases, and what is particular to each.
 
+use super::bytes::{bytes, older_schema};
+use super::collecting::collecting;
 use super::moves::moves;
 use super::races::races;
 use super::story::story;
@@ -31,12 +33,16 @@ fn futures_can_be_spawned(store: &'static Store) {
 #[tokio::test]
 async fn sqlite_tells_the_story() {
     let dir = tempfile::tempdir().unwrap();
-    story(&file(&dir).await).await;
+    let store = file(&dir).await;
+    story(&store).await;
+    bytes(&store).await;
 }
 
 #[tokio::test]
 async fn sqlite_in_memory_tells_the_story() {
-    story(&Store::open("sqlite::memory:").await.unwrap()).await;
+    let store = Store::open("sqlite::memory:").await.unwrap();
+    story(&store).await;
+    bytes(&store).await;
 }
 
 async fn migrated(url: &str) -> Arc<Store> {
@@ -49,6 +55,13 @@ async fn migrated(url: &str) -> Arc<Store> {
 async fn sqlite_keeps_its_word_when_things_happen_at_once() {
     let dir = tempfile::tempdir().unwrap();
     races(&migrated(&format!("sqlite://{}/moxxie.db", dir.path().display())).await).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn sqlite_loses_no_bytes_when_they_are_put_and_collected_at_once() {
+    let dir = tempfile::tempdir().unwrap();
+    collecting(&migrated(&format!("sqlite://{}/moxxie.db", dir.path().display())).await).await;
+    older_schema(&Store::open("sqlite::memory:").await.unwrap()).await;
 }
 
 #[tokio::test]
@@ -97,12 +110,15 @@ async fn postgres_tells_the_same() {
     let dir = tempfile::tempdir().unwrap();
     let store = Store::open(&server.database().await).await.unwrap();
     story(&store).await;
+    bytes(&store).await;
 
     let lite = migrated(&format!("sqlite://{}/moxxie.db", dir.path().display())).await;
     assert_eq!(schema(&store).await, schema(&lite).await);
     assert!(schema(&lite).await.len() > 100);
 
     races(&migrated(&server.database().await).await).await;
+    collecting(&migrated(&server.database().await).await).await;
+    older_schema(&Store::open(&server.database().await).await.unwrap()).await;
 
     let fresh = async || Store::open(&server.database().await).await.unwrap();
     moves(&lite, &fresh().await).await;

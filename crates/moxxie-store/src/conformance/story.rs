@@ -59,22 +59,26 @@ async fn profiles(store: &Store) {
         size: i64::from(u32::MAX) + 1,
         created_at: Timestamp(3),
     };
-    store.put_asset("p1", &kernel(1), &by(3)).await.unwrap();
-    store.put_asset("p1", &kernel(2), &by(3)).await.unwrap();
-    assert!(matches!(store.put_asset("p9", &kernel(2), &by(3)).await, Err(StoreError::NotFound("profile"))));
+    assert_eq!(put(store, "p1", &kernel(1), Timestamp(3)).await.unwrap(), None);
+    assert_eq!(put(store, "p1", &kernel(2), Timestamp(3)).await.unwrap(), Some(kernel(1)));
+    let gone = put(store, "p9", &kernel(2), Timestamp(3)).await;
+    assert!(matches!(gone, Err(StoreError::NotFound("profile"))));
     assert_eq!(store.assets("p1").await.unwrap(), [kernel(2)]);
     let (safe, vmlinuz) = ("safe".parse().unwrap(), "vmlinuz".parse().unwrap());
     assert_eq!(store.asset(&safe, &vmlinuz).await.unwrap(), Some(kernel(2)));
-    assert!(!store.digest_in_use(&Digest([1; 32])).await.unwrap());
-    assert!(store.digest_in_use(&Digest([2; 32])).await.unwrap());
-    store.put_asset("p3", &kernel(3), &by(3)).await.unwrap();
+    put(store, "p3", &kernel(3), Timestamp(3)).await.unwrap();
     assert_eq!(store.delete_asset("p3", &vmlinuz, &by(3)).await.unwrap(), kernel(3));
     let gone = store.delete_asset("p3", &vmlinuz, &by(3)).await;
     assert!(matches!(gone, Err(StoreError::NotFound("asset"))));
-    store.put_asset("p3", &kernel(3), &by(3)).await.unwrap();
+    put(store, "p3", &kernel(3), Timestamp(3)).await.unwrap();
     assert!(matches!(store.delete_profile("p3", Some(9), &by(4)).await, Err(StoreError::Stale)));
     store.delete_profile("p3", Some(1), &by(4)).await.unwrap();
-    assert!(!store.digest_in_use(&Digest([3; 32])).await.unwrap());
+    let unused = store.unused(Timestamp(1000), 10).await.unwrap();
+    assert_eq!(
+        unused,
+        [Digest([1; 32]), Digest([3; 32])],
+        "what was replaced, and what went with its profile"
+    );
 }
 
 async fn assignments(store: &Store, site: &Site, t: Timestamp) {
@@ -495,7 +499,7 @@ async fn newer_schema(store: &Store) {
     tx.execute(add, args![]).await.unwrap();
     tx.commit().await.unwrap();
     let error = store.migrate().await.unwrap_err();
-    assert!(matches!(error, StoreError::NewerSchema { found: 9999, known: 1 }), "{error}");
+    assert!(matches!(error, StoreError::NewerSchema { found: 9999, known: 2 }), "{error}");
     assert_eq!(schema(store).await, before);
     let mut tx = store.write().await.unwrap();
     tx.execute("DELETE FROM _sqlx_migrations WHERE version = 9999", args![]).await.unwrap();

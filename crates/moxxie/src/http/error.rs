@@ -199,6 +199,9 @@ impl From<StoreError> for ApiError {
             StoreError::NotFound(what) => ApiError::not_found(format!("no such {what}")),
             StoreError::Conflict(why) => ApiError::conflict(why),
             StoreError::Stale => ApiError::stale("it has changed since you read it: read it again"),
+            StoreError::Busy => {
+                ApiError::unavailable("the same bytes are being deleted at this moment: try again")
+            }
             StoreError::Full => {
                 ApiError::full("the database's disk is full: free some space, nothing was changed")
             }

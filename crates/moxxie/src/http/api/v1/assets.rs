@@ -186,8 +186,8 @@ pub async fn remove(
 ) -> ApiResult<StatusCode> {
     let file: FileName = file.parse().map_err(|e| ApiError::field("/file", e))?;
     let profile = profiles::find(&app, &name).await?;
-    let removed = app.write().delete_asset(&profile.id, &file, &app.by(actor.name, peer)).await?;
-    shelf::drop_unused(&app, &removed.sha256).await;
+    app.write().delete_asset(&profile.id, &file, &app.by(actor.name, peer)).await?;
+    shelf::collect(&app).await;
     Ok(StatusCode::NO_CONTENT)
 }
 

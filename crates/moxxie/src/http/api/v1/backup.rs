@@ -197,7 +197,9 @@ pub async fn restore(
     let missing = missing_assets(&app, &shelves).await;
     let counts = (shelves.len(), assignments.len());
     let backup = Backup { shelves, assignments, tokens, audit: document.audit };
-    app.write().restore(&backup, &app.by(actor.name, peer)).await?;
+    let by = app.by(actor.name, peer);
+    shelf::patiently(|| async { app.write().restore(&backup, &by).await }).await?;
+    shelf::collect(&app).await;
     Ok(Json(json!({"profiles": counts.0, "assignments": counts.1, "armed": 0, "missing_assets": missing})))
 }
 

@@ -4,6 +4,7 @@ use crate::app::App;
 use crate::http::api::v1::revision::expected;
 use crate::http::error::{ApiResult, Problem};
 use crate::http::extract::{Admin, Peer};
+use crate::shelf;
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode};
 use std::sync::Arc;
@@ -25,5 +26,6 @@ pub async fn delete(
     let profile = super::find(&app, &name).await?;
     let expect = expected(&headers)?;
     app.write().delete_profile(&profile.id, expect, &app.by(actor.name, peer)).await?;
+    shelf::collect(&app).await;
     Ok(StatusCode::NO_CONTENT)
 }
