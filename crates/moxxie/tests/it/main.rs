@@ -11,3 +11,4 @@ mod boot;
 mod openapi;
 mod roles;
 mod util;
+mod waves;
