@@ -227,6 +227,24 @@ async fn a_waiting_machine_comes_back_as_the_same_machine() {
     assert_eq!((seen["product"].as_str(), seen["manufacturer"].as_str()), (Some("A&B=c"), Some("|| shell")));
 }
 
+/// Firmware may say so much that iPXE could not send it back; the machine waits, and boots, anyway.
+#[tokio::test]
+async fn long_labels_do_not_end_a_wait() {
+    let site = Site::with("[limits]\nboots_in_flight = 1\n").await;
+    site.profile(talos("worker")).await;
+    let (first, second) = ("52:54:00:00:00:01", "52:54:00:00:00:02");
+    site.assign(first, "n1", "worker", json!({})).await;
+    site.assign(second, "n2", "worker", json!({})).await;
+    let config = boots(&site, first).await;
+    let long = "%F0%9F%9A%80".repeat(128);
+    let url = format!("{}&serial=S-1&manufacturer={long}&product={long}&asset=rack-7", menu(second));
+    let Does::Waits(_, again) = ask(&site, &url).await else { panic!("admitted") };
+    assert!(again.contains("&serial=hex:532d31&manufacturer=hex:f09f9a80"), "{again}");
+    assert!(!again.contains("product=") && again.ends_with("&asset=hex:7261636b2d37"), "{again}");
+    site.boot(&config).await.is(200);
+    assert!(matches!(ask(&site, &again).await, Does::Boots(_)));
+}
+
 #[tokio::test]
 async fn a_parameter_says_who_goes_first() {
     let site = Site::with("[limits]\nboots_in_flight = 1\n").await;
@@ -256,7 +274,8 @@ async fn without_limits_nobody_waits() {
     assert_eq!(site.app.waves.counts(), (0, 0));
 }
 
-/// 200 machines that need 100 MB each power on within a second; 2.5 GB may be under way.
+/// 200 machines that need 100 MB each power on within a second; 2.5 GB may be under way. Takes its
+/// seconds because it is two thousand requests, each through the whole service.
 #[tokio::test]
 async fn a_storm_boots_in_waves() {
     const ALL: usize = 200;

@@ -18,6 +18,7 @@ use moxxie_core::boot::event::EventKind;
 use moxxie_core::boot::session::Session;
 use moxxie_core::boot::state::BootRecord;
 use moxxie_core::boot::wave::{self, Turn};
+use moxxie_core::ipxe::word::MAX_WORD;
 use moxxie_core::ipxe::{self, Menu, MenuItem, Text, Word};
 use moxxie_core::machine::MachineSeen;
 use moxxie_core::name::ProfileName;
@@ -61,30 +62,34 @@ impl Request<'_> {
         }
     }
 
-    /// The URL that asks the same again, with all that this machine said of itself: what it is given
-    /// then is made from that.
+    /// The URL that asks the same again, with what this machine said of itself: what it is given then
+    /// is made from that. What would make the URL too long for iPXE is left out, from the least
+    /// important.
     pub fn again(&self) -> Result<Word, ComposeError> {
         let mut url = self.links.script(self.asked());
         let mut separator = '?';
         let claims = self.claims;
         // Free text goes as digits, as it came: no character of it can mean anything in a URL.
         let text = |value: Option<&str>| value.map(hex);
-        let labels = [
+        let names = [
             ("mac", claims.mac.map(|m| m.to_string())),
             ("uuid", claims.uuid.map(|u| u.to_string())),
             ("arch", claims.arch.clone()),
             ("platform", claims.platform.clone()),
             ("serial", text(claims.serial.as_ref().map(|s| s.as_str()))),
+        ];
+        let macs =
+            OTHER_MACS.into_iter().zip(&claims.other_macs).map(|(name, m)| (name, Some(m.to_string())));
+        let about = [
             ("manufacturer", text(claims.manufacturer.as_deref())),
             ("product", text(claims.product.as_deref())),
             ("asset", text(claims.asset.as_deref())),
         ];
-        let others =
-            OTHER_MACS.into_iter().zip(&claims.other_macs).map(|(name, m)| (name, Some(m.to_string())));
-        for (name, value) in labels.into_iter().chain(others) {
-            if let Some(value) = value {
-                url.push(separator);
-                url.push_str(&format!("{name}={value}"));
+        for (name, value) in names.into_iter().chain(macs).chain(about) {
+            let Some(value) = value else { continue };
+            let label = format!("{separator}{name}={value}");
+            if url.len() + label.len() <= MAX_WORD {
+                url.push_str(&label);
                 separator = '&';
             }
         }
