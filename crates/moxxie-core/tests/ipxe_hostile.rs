@@ -4,7 +4,9 @@
 use moxxie_core::boot::plan::{BootPlan, Image};
 use moxxie_core::ipxe::interpreter::{Booted, Choice, Client, Outcome, Reply, ShownMenu, Trace, World};
 use moxxie_core::ipxe::text::MAX_TEXT;
-use moxxie_core::ipxe::{Menu, MenuItem, Text, Word, boot, failed, hold, identify, local_disk, menu};
+use moxxie_core::ipxe::{
+    Menu, MenuItem, Text, Wait, Word, boot, failed, hold, identify, local_disk, menu, wait,
+};
 use moxxie_core::profile::LocalBoot;
 use proptest::prelude::*;
 
@@ -166,6 +168,16 @@ proptest! {
             let two = client.run(hold(&plain, 9, &again), &mut dead);
             prop_assert_eq!(shape(&one), shape(&two));
             prop_assert_eq!(&one.commands[1..], &two.commands[1..]);
+            let waits = |who: &Text| {
+                let place = Wait {
+                    who, place: 3, of: 12, about: Some(40), seconds: 7, again: &again, local: LocalBoot::Auto,
+                };
+                wait(&place)
+            };
+            let one = client.run(waits(&a), &mut dead);
+            let two = client.run(waits(&plain), &mut dead);
+            prop_assert_eq!(shape(&one), shape(&two));
+            prop_assert_eq!(&one.commands[1..], &two.commands[1..]);
             let one = client.run(failed(&a, LocalBoot::Auto), &mut dead);
             let two = client.run(failed(&plain, LocalBoot::Auto), &mut dead);
             prop_assert_eq!(shape(&one), shape(&two));
@@ -243,6 +255,24 @@ proptest! {
             );
             prop_assert_eq!(&run.fetched[4], again.as_str());
             prop_assert_eq!(run.fetched.len(), 5);
+        }
+    }
+
+    #[test]
+    fn waiting_asks_only_the_url_it_was_given(
+        who in anything(), again in a_url(), place in any::<u64>(), about in prop::option::of(any::<u64>()),
+        seconds in 5..=15u32,
+    ) {
+        let who = Text::new(who);
+        let script =
+            wait(&Wait { who: &who, place, of: place, about, seconds, again: &again, local: LocalBoot::Auto });
+        for client in clients() {
+            let run = client.clone().stop_at_chain().run(&script, &mut |_: &str| Reply::text("#!ipxe\n"));
+            prop_assert_eq!(&run.outcome, &Outcome::Chain(again.to_string()));
+            prop_assert_eq!(run.slept, u64::from(seconds));
+            let run = client.run(&script, &mut dead);
+            prop_assert!(run.fetched.len() == 10 && run.fetched.iter().all(|url| url == again.as_str()));
+            prop_assert!(matches!(run.outcome, Outcome::Sanboot(0x80) | Outcome::Exit(1)));
         }
     }
 

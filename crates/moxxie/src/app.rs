@@ -5,6 +5,7 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::events::EventSink;
 use crate::snapshot::{Snapshots, Writing};
+use crate::waves::Waves;
 use metrics_exporter_prometheus::PrometheusHandle;
 use moxxie_core::audit::By;
 use moxxie_core::boot::event::{BootEvent, EventKind};
@@ -30,6 +31,8 @@ pub struct App {
     pub snapshots: Arc<Snapshots>,
     /// The way of boots into the database.
     pub boots: Boots,
+    /// Whose turn it is to boot.
+    pub waves: Waves,
     /// The way of boot events into the database.
     pub events: EventSink,
     /// The time.
@@ -71,6 +74,7 @@ impl App {
         let (snapshots, keep) = Snapshots::new(store.clone());
         let (events, write) = EventSink::new(store.clone(), clock.clone(), config.unknown_machines);
         let (boots, start) = Boots::new(store.clone());
+        let waves = Waves::new(config.waves, clock.clone());
         tokio::spawn(keep);
         tokio::spawn(start);
         tokio::spawn(write);
@@ -81,6 +85,7 @@ impl App {
             assets,
             snapshots,
             boots,
+            waves,
             events,
             clock,
             key,

@@ -158,6 +158,7 @@ impl Folder {
         let repeats = matches!(
             event.kind,
             EventKind::Local
+                | EventKind::BootWaiting
                 | EventKind::MenuUnknown
                 | EventKind::ReinstallSuppressed
                 | EventKind::IdentityConflict

@@ -16,3 +16,4 @@ pub mod server;
 pub mod shelf;
 pub mod snapshot;
 pub mod telemetry;
+pub mod waves;

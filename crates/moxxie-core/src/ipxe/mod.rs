@@ -19,6 +19,7 @@ mod local;
 mod menu;
 pub mod script;
 pub mod text;
+mod wait;
 pub mod word;
 
 pub use ask::{hold, identify};
@@ -27,4 +28,5 @@ pub use local::{failed, local_disk};
 pub use menu::{Menu, MenuItem, menu};
 pub use script::{Piece, Script};
 pub use text::Text;
+pub use wait::{WAITING_TRIES, Wait, wait};
 pub use word::{Word, WordError};

@@ -86,12 +86,23 @@ impl Script {
         again: &[Piece<'_>],
         pause: u32,
     ) -> &mut Script {
+        self.count_tries(TRIES, give_up, again, pause)
+    }
+
+    /// The same with another number of tries.
+    pub(super) fn count_tries(
+        &mut self,
+        tries: u32,
+        give_up: &[Piece<'_>],
+        again: &[Piece<'_>],
+        pause: u32,
+    ) -> &mut Script {
         // Downward order, so that one pass counts one step.
-        let mut goto = vec![Piece::Number(TRIES.into()), Piece::Fixed(" && goto ")];
+        let mut goto = vec![Piece::Number(tries.into()), Piece::Fixed(" && goto ")];
         goto.extend_from_slice(give_up);
         goto.push(Piece::Fixed(" ||"));
         self.line("iseq ${try} ", &goto);
-        for step in (1..TRIES).rev() {
+        for step in (1..tries).rev() {
             let (from, to) = (Piece::Number(step.into()), Piece::Number((step + 1).into()));
             self.line("iseq ${try} ", &[from, Piece::Fixed(" && set try "), to, Piece::Fixed(" ||")]);
         }

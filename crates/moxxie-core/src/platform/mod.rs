@@ -23,6 +23,15 @@ pub fn find(name: &str) -> Option<&'static dyn Platform> {
     PLATFORMS.iter().copied().find(|platform| platform.name() == name)
 }
 
+/// Whether a machine goes first when not all can boot at once: what its merged parameters say in
+/// `boot_first` (true or false), else what its platform makes of the profile.
+pub fn boots_first(spec: &ProfileSpec, params: &Params) -> bool {
+    match params.get("boot_first") {
+        Some(serde_json::Value::Bool(first)) => *first,
+        _ => find(&spec.profile_type).is_some_and(|platform| platform.first(spec)),
+    }
+}
+
 /// What an operating system needs from a profile, and what it adds to one.
 pub trait Platform: Sync {
     /// The spelling in `profile_type`.
@@ -56,6 +65,13 @@ pub trait Platform: Sync {
 
     /// Whether an installed machine takes no harm from being given the same boot again.
     fn re_serve_safe(&self) -> bool {
+        false
+    }
+
+    /// Whether machines of this profile boot before others when not all can boot at once, because
+    /// the others wait for them anyway. The parameter `boot_first` overrides it, see
+    /// [`boots_first`].
+    fn first(&self, _spec: &ProfileSpec) -> bool {
         false
     }
 

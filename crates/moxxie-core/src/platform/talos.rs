@@ -105,6 +105,11 @@ impl Platform for Talos {
         true
     }
 
+    /// Workers join a cluster that its control plane has to serve first.
+    fn first(&self, spec: &ProfileSpec) -> bool {
+        spec.config_template.as_deref().is_some_and(is_control_plane)
+    }
+
     fn sample(&self) -> ProfileSpec {
         let mut spec = sample("talos-cp", self.name(), "vmlinuz-amd64", Some("initramfs-amd64.xz"));
         spec.description = "Control plane nodes".to_owned();
@@ -114,6 +119,17 @@ impl Platform for Talos {
         spec.params.insert("install_disk".to_owned(), Value::from("/dev/sda"));
         spec
     }
+}
+
+/// Whether a machine config is a control plane's: `machine.type` is `controlplane`, or `init` as
+/// older configs have it (config/types/v1alpha1, MachineConfig.Type). A type that a template
+/// computes is not seen; `params.boot_first` says it then.
+fn is_control_plane(template: &str) -> bool {
+    template.lines().any(|line| {
+        let value = line.trim().strip_prefix("type:").unwrap_or_default();
+        let value = value.split_once(" #").map_or(value, |(value, _)| value);
+        matches!(value.trim().trim_matches(['"', '\'']), "controlplane" | "init")
+    })
 }
 
 const VERSION: &str = "not a Talos version: write it as a text such as \"v1.13.9\" or \"1.13\" (as a number, 1.10 would be 1.1)";
@@ -167,6 +183,32 @@ cluster:
 mod tests {
     use super::*;
     use serde_json::json;
+
+    #[test]
+    fn control_planes_go_first() {
+        for (text, first) in [
+            (CONFIG, true),
+            ("machine:\n  type: \"controlplane\" # of three\n", true),
+            ("machine:\n  type: 'init'\r\n", true),
+            ("machine:\n  type: worker\n", false),
+            ("machine:\n  type: join\n", false),
+            ("machine:\n  type: {{ params.type }}\n", false),
+            ("# type: controlplane\nmachine:\n  type: worker\n", false),
+            ("", false),
+        ] {
+            assert_eq!(is_control_plane(text), first, "{text}");
+        }
+        let mut spec = Talos.sample();
+        assert!(super::super::boots_first(&spec, &spec.params));
+        spec.params.insert("boot_first".into(), json!(false));
+        assert!(!super::super::boots_first(&spec, &spec.params));
+        spec.config_template = None;
+        assert!(!Talos.first(&spec));
+        spec.params.insert("boot_first".into(), json!(true));
+        assert!(super::super::boots_first(&spec, &spec.params));
+        spec.params.insert("boot_first".into(), json!("true"));
+        assert!(!super::super::boots_first(&spec, &spec.params), "a text is not a yes");
+    }
 
     #[test]
     fn versions() {

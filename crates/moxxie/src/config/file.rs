@@ -77,7 +77,10 @@ sections! {
         token_prefix_v4: i64, token_prefix_v6: i64,
     }
     Import { allow: Vec<String>, }
-    Limits { event_days: i64, event_rows: i64, unknown_machines: i64, asset_mib: i64, }
+    Limits {
+        event_days: i64, event_rows: i64, unknown_machines: i64, asset_mib: i64,
+        asset_bytes_in_flight: i64, boots_in_flight: i64,
+    }
     Shutdown { grace_seconds: i64, drain_seconds: i64, }
     Log { level: String, format: String, }
 }
@@ -202,6 +205,16 @@ pub const TEMPLATE: &str = r#"# Moxxie settings. Every line shows the default; r
 #unknown_machines = 10000
 # Largest asset, in MiB.
 #asset_mib = 16384
+# Waves: machines beyond these limits are told their place in the line and come back by
+# themselves; control planes first, then first come. A machine counts from its boot script until
+# it has its files, or its config, or was silent for 5 minutes. 0: no limit. Each replica counts
+# for itself: with two behind a load balancer, give each half.
+# Bytes of kernels and initrds that may be under way at once.
+#asset_bytes_in_flight = 0
+# For a link of 1 Gbit/s, about 25 seconds of it:
+#asset_bytes_in_flight = 3000000000
+# Machines that may fetch theirs at once.
+#boots_in_flight = 0
 
 [shutdown]
 # After SIGTERM: seconds that /readyz says 503 before the listener closes (load balancers).

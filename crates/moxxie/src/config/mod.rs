@@ -5,6 +5,7 @@ mod file;
 pub use file::{ConfigError, FileConfig, TEMPLATE};
 
 use ipnet::IpNet;
+use moxxie_core::boot::wave;
 use moxxie_core::site::{Site, default_networks};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -52,6 +53,8 @@ pub struct Config {
     pub event_rows: u32,
     /// How many machines that nobody assigned are remembered.
     pub unknown_machines: u32,
+    /// How much may be booting at once.
+    pub waves: wave::Limits,
     /// Largest asset in bytes.
     pub max_asset_bytes: u64,
     /// After SIGTERM, how long `/readyz` says no before the listener closes.
@@ -134,6 +137,16 @@ impl Config {
         let unknown = positive("limits.unknown_machines", file.limits.unknown_machines, 10_000, most)?;
         let rows = positive("limits.event_rows", file.limits.event_rows, 200_000, 100_000_000)?;
         let max_mib = positive("limits.asset_mib", file.limits.asset_mib, 16 * 1024, most)?;
+        // 0 says "no limit", as no line does.
+        let limit = |key: &str, value: Option<i64>| match value {
+            None | Some(0) => Ok(None),
+            Some(n) => u64::try_from(n).map(Some).map_err(|_| bad(key, format!("{n} is less than 0"))),
+        };
+        let waves = wave::Limits {
+            bytes: limit("limits.asset_bytes_in_flight", file.limits.asset_bytes_in_flight)?,
+            boots: limit("limits.boots_in_flight", file.limits.boots_in_flight)?
+                .map(|n| usize::try_from(n).unwrap_or(usize::MAX)),
+        };
         Ok(Config {
             listen,
             database_url,
@@ -145,6 +158,7 @@ impl Config {
             event_days: positive("limits.event_days", file.limits.event_days, 90, 36_500)?,
             event_rows: u32::try_from(rows).unwrap_or(200_000),
             unknown_machines: u32::try_from(unknown).unwrap_or(10_000),
+            waves,
             max_asset_bytes: max_mib.unsigned_abs() * 1024 * 1024,
             shutdown_grace: match file.shutdown.grace_seconds {
                 Some(0) => Duration::ZERO,
@@ -235,6 +249,23 @@ mod tests {
             let error = check_public_url(bad).unwrap_err();
             assert!(!error.contains("canary"), "{error}");
         }
+    }
+
+    #[test]
+    fn zero_and_nothing_are_no_limit() {
+        let dir = tempfile::tempdir().unwrap();
+        let limits = |toml: &str| {
+            std::fs::write(dir.path().join("moxxie.toml"), toml).unwrap();
+            let given = Overrides { data_dir: Some(dir.path().to_owned()), ..Overrides::default() };
+            Config::load(given).map(|config| config.waves).map_err(|e| e.to_string())
+        };
+        let none = wave::Limits::default();
+        assert_eq!(limits(""), Ok(none));
+        assert_eq!(limits("[limits]\nboots_in_flight = 0\nasset_bytes_in_flight = 0\n"), Ok(none));
+        let both = limits("[limits]\nboots_in_flight = 20\nasset_bytes_in_flight = 3000000000\n");
+        assert_eq!(both, Ok(wave::Limits { boots: Some(20), bytes: Some(3_000_000_000) }));
+        let error = limits("[limits]\nboots_in_flight = -1\n").unwrap_err();
+        assert!(error.contains("limits.boots_in_flight: -1 is less than 0"), "{error}");
     }
 
     #[test]

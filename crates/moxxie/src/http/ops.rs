@@ -48,5 +48,8 @@ pub async fn readyz(State(app): State<Arc<App>>) -> Response {
 #[utoipa::path(get, path = "/metrics", tag = "operations", responses((status = 200, description = "metrics", content_type = "text/plain")))]
 pub async fn metrics(State(app): State<Arc<App>>) -> Response {
     let headers = [(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")];
+    let (admitted, waiting) = app.waves.counts();
+    metrics::gauge!("moxxie_boots_admitted").set(admitted as f64);
+    metrics::gauge!("moxxie_boots_waiting").set(waiting as f64);
     (headers, app.metrics.render()).into_response()
 }

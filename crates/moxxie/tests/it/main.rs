@@ -12,3 +12,4 @@ mod openapi;
 mod roles;
 mod shelf;
 mod util;
+mod waves;

@@ -5,6 +5,7 @@ use crate::compose::{self, For, Tokens};
 use crate::http::error::BootError;
 use crate::http::extract::{Peer, Query, authenticate, bearer};
 use crate::http::links::Links;
+use crate::waves;
 use axum::body::Body;
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
@@ -120,6 +121,7 @@ async fn deliver(fetch: Fetch, token: Option<&str>) -> Result<Response, BootErro
         return Err(refuse(Refusal::Foreign));
     };
     let now = app.clock.now();
+    let mut machine = None;
     let step = |session: &Session, known: &Known| {
         let assignment = &known.assignment;
         let genuine = token.is_genuine(&app.key, &assignment.id, session.generation, Purpose::Config);
@@ -161,10 +163,16 @@ async fn deliver(fetch: Fetch, token: Option<&str>) -> Result<Response, BootErro
                 "bytes": text.len(), "sha256": digest, "generation": session.generation,
             })),
         };
+        machine = Some((waves::name(known), known.shelf.clone()));
         Ok((Delivery { resource: resource.clone(), digest, audit, event }, (text, kind)))
     };
     match app.read().redeem(token.session, &app.config.site, now, step).await {
-        Ok(Some((Redeemed::First | Redeemed::Repeat, (text, kind)))) => Ok(sent(text, kind)),
+        Ok(Some((Redeemed::First | Redeemed::Repeat, (text, kind)))) => {
+            if let Some((mac, shelf)) = machine {
+                app.waves.delivered(mac, &shelf);
+            }
+            Ok(sent(text, kind))
+        }
         Ok(Some((Redeemed::Refused, _))) => Err(refuse(Refusal::Spent)),
         Ok(None) => Err(refuse(Refusal::Foreign)),
         Err(StepError::Step(Stop::Refused(why))) => Err(refuse(why)),

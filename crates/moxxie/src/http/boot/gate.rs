@@ -6,6 +6,7 @@ use crate::clock::random;
 use crate::compose::{self, ComposeError, For, Tokens};
 use crate::http::error::BootError;
 use crate::http::links::Links;
+use crate::waves;
 use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Response};
 use moxxie_core::assignment::BootPolicy;
@@ -16,6 +17,8 @@ use moxxie_core::boot::decide::{
 use moxxie_core::boot::event::EventKind;
 use moxxie_core::boot::session::Session;
 use moxxie_core::boot::state::BootRecord;
+use moxxie_core::boot::wave::{self, Turn};
+use moxxie_core::ipxe::word::MAX_WORD;
 use moxxie_core::ipxe::{self, Menu, MenuItem, Text, Word};
 use moxxie_core::machine::MachineSeen;
 use moxxie_core::name::ProfileName;
@@ -31,6 +34,9 @@ use std::sync::Arc;
 const MENU_MS: u32 = 30_000;
 /// Seconds that an armed machine is told to wait while the database is away.
 const WAIT: u64 = 5;
+
+/// The labels of further NICs.
+const OTHER_MACS: [&str; 7] = ["mac1", "mac2", "mac3", "mac4", "mac5", "mac6", "mac7"];
 
 /// One request at the gate.
 pub struct Request<'a> {
@@ -56,20 +62,34 @@ impl Request<'_> {
         }
     }
 
-    /// The URL that asks the same again, with this machine's labels.
+    /// The URL that asks the same again, with what this machine said of itself: what it is given then
+    /// is made from that. What would make the URL too long for iPXE is left out, from the least
+    /// important.
     pub fn again(&self) -> Result<Word, ComposeError> {
         let mut url = self.links.script(self.asked());
         let mut separator = '?';
-        let labels = [
-            ("mac", self.claims.mac.map(|m| m.to_string())),
-            ("uuid", self.claims.uuid.map(|u| u.to_string())),
-            ("arch", self.claims.arch.clone()),
-            ("platform", self.claims.platform.clone()),
+        let claims = self.claims;
+        // Free text goes as digits, as it came: no character of it can mean anything in a URL.
+        let text = |value: Option<&str>| value.map(hex);
+        let names = [
+            ("mac", claims.mac.map(|m| m.to_string())),
+            ("uuid", claims.uuid.map(|u| u.to_string())),
+            ("arch", claims.arch.clone()),
+            ("platform", claims.platform.clone()),
+            ("serial", text(claims.serial.as_ref().map(|s| s.as_str()))),
         ];
-        for (name, value) in labels {
-            if let Some(value) = value {
-                url.push(separator);
-                url.push_str(&format!("{name}={value}"));
+        let macs =
+            OTHER_MACS.into_iter().zip(&claims.other_macs).map(|(name, m)| (name, Some(m.to_string())));
+        let about = [
+            ("manufacturer", text(claims.manufacturer.as_deref())),
+            ("product", text(claims.product.as_deref())),
+            ("asset", text(claims.asset.as_deref())),
+        ];
+        for (name, value) in names.into_iter().chain(macs).chain(about) {
+            let Some(value) = value else { continue };
+            let label = format!("{separator}{name}={value}");
+            if url.len() + label.len() <= MAX_WORD {
+                url.push_str(&label);
                 separator = '&';
             }
         }
@@ -103,6 +123,7 @@ pub async fn answer(
     }
     let decision = decide(claims, &view, ask, peer, &app.config.site, request.now);
     if !needs_database(&view, &decision) {
+        leave_the_line(app, &view);
         note(app, &request, &decision);
         return Ok(say(&request, &view, &decision));
     }
@@ -116,10 +137,20 @@ pub async fn answer(
 
 /// Whether the answer depends on a window, whose truth is in the database alone.
 fn needs_database(view: &BootView, decision: &Decision) -> bool {
-    let open = |known: &Arc<Known>| {
-        known.assignment.boot.state.is_open() || known.assignment.spec.boot_policy == BootPolicy::Always
-    };
-    matches!(decision.outcome, Outcome::Boot { .. }) || view.by_mac.iter().chain(&view.by_uuid).any(open)
+    matches!(decision.outcome, Outcome::Boot { .. }) || view.by_mac.iter().chain(&view.by_uuid).any(may_boot)
+}
+
+/// Whether a window of this machine is open, or it has none to open.
+fn may_boot(known: &Arc<Known>) -> bool {
+    known.assignment.boot.state.is_open() || known.assignment.spec.boot_policy == BootPolicy::Always
+}
+
+/// Machines that have nothing to boot any more hold nobody up. One that does keeps its place
+/// whatever somebody asks in its name.
+fn leave_the_line(app: &App, view: &BootView) {
+    for known in view.by_mac.iter().chain(&view.by_uuid).filter(|known| !may_boot(known)) {
+        app.waves.finished(waves::name(known));
+    }
 }
 
 /// Before the database has answered for the first time nothing is known of any machine: the disk.
@@ -189,12 +220,20 @@ fn start_or_say(
 ) -> (Option<Start>, Response, Decision) {
     let decision = decide(request.claims, view, request.ask, request.peer, request.site, request.now);
     let Outcome::Boot { known, after } = &decision.outcome else {
+        leave_the_line(app, view);
         return (None, say(request, view, &decision), decision);
     };
-    match boot_script(app, request, known, after, session) {
+    // Before anything is prepared: a waiting machine asks again and again.
+    let boot = match waiting_script(app, request, known) {
+        Ok(Some(text)) => return (None, reply::script(text), waits(known, decision.lost)),
+        Ok(None) => boot_script(app, request, known, after, session),
+        Err(error) => Err(error),
+    };
+    match boot {
         Ok((text, start)) => (Some(start), reply::script(text), decision),
         // Nothing is committed: the window stays as it is until the cause is mended.
         Err(error) => {
+            app.waves.finished(waves::name(known));
             let decision = cannot_boot(known, &error, decision.lost);
             (None, say(request, view, &decision), decision)
         }
@@ -240,6 +279,45 @@ fn boot_script(
     };
     let durable = most_starts(machine.spec) == 1;
     Ok((text, Start { after: after.clone(), session, durable }))
+}
+
+/// What a machine is told while it is not its turn; `None` when it is.
+fn waiting_script(
+    app: &App,
+    request: &Request<'_>,
+    known: &Arc<Known>,
+) -> Result<Option<String>, ComposeError> {
+    let again = request.again()?;
+    let Turn::Wait { place, of, about } = app.waves.ask(known, request.site) else { return Ok(None) };
+    let spec = &known.assignment.spec;
+    let profile = &known.shelf.profile.spec.name;
+    let who = Text::new(format!("{} ({}) boots {profile}", spec.node_name, spec.mac_address));
+    let [jitter] = random();
+    Ok(Some(ipxe::wait(&ipxe::Wait {
+        who: &who,
+        place: place as u64,
+        of: of as u64,
+        about: about.map(|span| span.0.unsigned_abs().div_ceil(1000)),
+        seconds: wave::pause(place, jitter),
+        again: &again,
+        local: local_of(known),
+    })))
+}
+
+/// The answer to a machine whose turn has not come. Its window stays as it is. The reason names no
+/// place, so that one event a minute tells of the wait.
+fn waits(known: &Arc<Known>, lost: Vec<LostRule>) -> Decision {
+    Decision {
+        outcome: Outcome::Local(local_of(known)),
+        rule: "waiting",
+        reason: format!(
+            "it waits for its turn to boot profile {}: others are booting",
+            known.shelf.profile.spec.name
+        ),
+        next_step: "it comes back by itself; limits.boots_in_flight and limits.asset_bytes_in_flight say how many may boot at once".into(),
+        event: EventKind::BootWaiting,
+        lost,
+    }
 }
 
 /// The answer to a machine whose boot is due but cannot be prepared: the disk. Its window stays.
@@ -304,6 +382,11 @@ pub fn script_of(
         Outcome::BootUnassigned(shelf) => stranger(request, shelf).map(Some),
         Outcome::Boot { .. } => Ok(None),
     }
+}
+
+/// Text as the labels of a request carry it.
+fn hex(text: &str) -> String {
+    text.bytes().fold("hex:".to_owned(), |out, byte| out + &format!("{byte:02x}"))
 }
 
 fn capitalized(text: &str) -> String {
@@ -387,6 +470,10 @@ fn note(app: &App, request: &Request<'_>, decision: &Decision) {
         next => format!("{} ({next})", decision.reason),
     };
     let event = app.event(decision.event, claims.mac, Some(request.peer), &message);
+    let answer = match decision.event {
+        EventKind::BootWaiting => "wait",
+        _ => outcome_name(&decision.outcome),
+    };
     let machine = claims.mac.map(|mac| MachineSeen {
         mac_address: mac,
         uuid: claims.uuid.map(|u| u.to_string()),
@@ -398,15 +485,15 @@ fn note(app: &App, request: &Request<'_>, decision: &Decision) {
         ip: Some(request.peer.to_canonical().to_string()),
         node_name: event.node_name.clone(),
         boot_profile: event.boot_profile.clone(),
-        last_answer: Some(outcome_name(&decision.outcome).to_owned()),
+        last_answer: Some(answer.to_owned()),
         first_seen_at: request.now,
         last_seen_at: request.now,
     });
     // What changes nothing has the request's own line, and its reason in the events.
-    if !matches!(decision.event, EventKind::Local | EventKind::MenuUnknown) {
+    if !matches!(decision.event, EventKind::Local | EventKind::MenuUnknown | EventKind::BootWaiting) {
         tracing::info!(
             machine = %claims.label(), node = event.node_name.as_deref(),
-            answer = outcome_name(&decision.outcome), rule = decision.rule, peer = %request.peer,
+            answer, rule = decision.rule, peer = %request.peer,
             "boot decision: {}", decision.reason
         );
     }

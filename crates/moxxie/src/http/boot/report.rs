@@ -72,6 +72,7 @@ pub async fn report(
         return Err(refuse(Refusal::Foreign));
     };
     let now = app.clock.now();
+    let mut machine = None;
     let step = |session: &Session, known: &Known| {
         let assignment = &known.assignment;
         if !token.is_genuine(&app.key, &assignment.id, session.generation, Purpose::Report) {
@@ -96,6 +97,7 @@ pub async fn report(
         let mut event = app.event(kind, Some(assignment.spec.mac_address), Some(peer), &message);
         event.node_name = Some(assignment.spec.node_name.to_string());
         event.boot_profile = Some(known.shelf.profile.spec.name.to_string());
+        machine = Some(assignment.spec.mac_address);
         let record = match kind {
             EventKind::Installed => Some(assignment.boot.reported(true, now)),
             EventKind::Failed => Some(assignment.boot.reported(false, now)),
@@ -105,6 +107,11 @@ pub async fn report(
     };
     match app.write().report(token.session, now, step).await {
         Ok(Some(())) => {
+            match (machine, kind) {
+                (Some(mac), EventKind::Installed | EventKind::Failed) => app.waves.finished(mac),
+                (Some(mac), _) => app.waves.sent(mac),
+                (None, _) => {}
+            }
             metrics::counter!("moxxie_boot_events_total", "kind" => kind.as_str()).increment(1);
             Ok(StatusCode::NO_CONTENT)
         }

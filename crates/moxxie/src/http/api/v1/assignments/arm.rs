@@ -90,6 +90,9 @@ async fn turn(
     let step = |known: &Known| Ok((known.assignment.spec.clone(), step(known, now)?));
     let mac = old.assignment.spec.mac_address;
     let changed = app.write().change_assignment(mac, expect, action, &by, step).await.map_err(refused)?;
+    if kind == EventKind::Disarmed {
+        app.waves.finished(mac);
+    }
     let profile = old.shelf.profile.spec.name.as_str();
     let message = format!("{} by {} for profile {profile}", kind.as_str(), actor.name);
     app.events.push(app.event(kind, Some(mac), Some(peer), &message), None);

@@ -1,0 +1,74 @@
+//! "Not yet": a machine waits for its turn to boot.
+
+use super::local::from_disk;
+use super::script::PAUSE;
+use super::{Piece, Script, Text, Word};
+use crate::profile::LocalBoot;
+
+/// How often a waiting machine asks a server that does not answer before it boots its disk. With
+/// the pauses between them, a server may be restarted meanwhile.
+pub const WAITING_TRIES: u32 = 10;
+
+/// A machine's place in the line.
+#[derive(Debug, Clone)]
+pub struct Wait<'a> {
+    /// Who waits, for what.
+    pub who: &'a Text,
+    /// Its place, from 1.
+    pub place: u64,
+    /// How many wait.
+    pub of: u64,
+    /// How long it will be, in seconds, if that can be said.
+    pub about: Option<u64>,
+    /// Seconds until it asks again.
+    pub seconds: u32,
+    /// Where it asks again, with all it said of itself.
+    pub again: &'a Word,
+    /// How it reaches its disk when the server does not come back.
+    pub local: LocalBoot,
+}
+
+/// Says which place it has, waits, and asks again. The new answer takes this script's place
+/// (`--replace` is a tail call), so a machine may wait for hours without growing its stack. Only
+/// when the server fails [`WAITING_TRIES`] times in a row does it boot from its own disk.
+pub fn wait(wait: &Wait<'_>) -> String {
+    let tries = Piece::Number(WAITING_TRIES.into());
+    let about = match wait.about {
+        None => Text::default(),
+        Some(seconds) if seconds < 120 => Text::new(format!(", about {} s", seconds.max(1))),
+        Some(seconds) => Text::new(format!(", about {} min", seconds.div_ceil(60))),
+    };
+    let mut script = Script::new();
+    script
+        .say(&[Piece::Fixed("Moxxie: "), Piece::Text(wait.who)])
+        .say(&[
+            Piece::Fixed("Waiting: place "),
+            Piece::Number(wait.place),
+            Piece::Fixed(" of "),
+            Piece::Number(wait.of),
+            Piece::Text(&about),
+        ])
+        .say(&[
+            Piece::Fixed("Asking again in "),
+            Piece::Number(wait.seconds.into()),
+            Piece::Fixed(" seconds; nothing has to be done here."),
+        ])
+        .wait(wait.seconds)
+        .fixed("set try 1")
+        .fixed(":ask")
+        .line("chain --replace --autofree -- ", &[Piece::Word(wait.again), Piece::Fixed(" ||")])
+        .fixed("set why ${errno}")
+        .say(&[Piece::Fixed("Moxxie: no usable answer (error ${why}), try ${try} of "), tries])
+        .count_tries(
+            WAITING_TRIES,
+            &[Piece::Fixed("failed")],
+            &[Piece::Fixed("ask")],
+            wait.seconds.max(PAUSE),
+        )
+        .fixed(":failed")
+        .say(&[Piece::Fixed("Moxxie: the server has not answered for "), tries, Piece::Fixed(" tries.")])
+        .say(&[Piece::Fixed("Next: this machine boots from its own disk.")])
+        .wait(PAUSE);
+    from_disk(&mut script, wait.local);
+    script.finish()
+}
