@@ -98,7 +98,8 @@ mod tests {
     #[tokio::test]
     async fn the_last_line_is_the_answer() {
         let progress = r#"{"progress":{"step":"download","file":"k","bytes":1,"total":null}}"#;
-        let (answer, fake) = go(lines(&format!("{progress}\n\n{progress}\n{{\"done\":{{\"b\":2}}}}\n"))).await;
+        let (answer, fake) =
+            go(lines(&format!("{progress}\n\n{progress}\n{{\"done\":{{\"b\":2}}}}\n"))).await;
         assert_eq!(answer.unwrap(), json!({"b": 2}));
         let request = fake.request();
         assert!(request.head.contains("accept: application/x-ndjson\r\n"), "{}", request.head);

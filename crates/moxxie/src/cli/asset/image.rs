@@ -71,7 +71,8 @@ pub(super) async fn run(
         true => fill_in(client, profile, file, media, &reply["items"]).await?,
         false => Filled::default(),
     };
-    let is_kept = !fills_in || media["keep_image"] != false || filled.profile.to_string().contains(file.as_str());
+    let is_kept =
+        !fills_in || media["keep_image"] != false || filled.profile.to_string().contains(file.as_str());
     if !is_kept {
         client
             .call::<&str>(Method::DELETE, &file_path(profile.as_str(), file.as_str()), &[], None, None)
@@ -92,8 +93,7 @@ async fn extract(
     members: &[Member],
 ) -> anyhow::Result<Value> {
     let body = if members.is_empty() { json!({}) } else { json!({ "members": members }) };
-    let path =
-        ["api", "v1", "boot", "profiles", profile.as_str(), "assets", file.as_str(), "extract"];
+    let path = ["api", "v1", "boot", "profiles", profile.as_str(), "assets", file.as_str(), "extract"];
     let bar = Bar::new(shelves.format, &format!("reading {file}"), None);
     Ok(work::post(shelves.client, &path, &body, &bar).await?)
 }
@@ -162,6 +162,9 @@ fn merge(current: &Value, suggestion: &Value, items: &Value, file: &FileName) ->
     let has = |name: &Value| {
         name.is_null() || items.as_array().is_some_and(|items| items.iter().any(|item| item["file"] == *name))
     };
+    if suggestion.is_null() && waits {
+        filled.set.insert("description".to_owned(), format!("from {file}").into());
+    }
     // Members that were picked by hand need not be those that the suggestion boots.
     if !has(&suggestion["kernel_path"]) || !has(&suggestion["initrd_path"]) {
         return filled;
@@ -171,7 +174,8 @@ fn merge(current: &Value, suggestion: &Value, items: &Value, file: &FileName) ->
         if is_empty(wanted) || now == wanted {
             continue;
         }
-        let is_open = is_empty(now) || (waits && matches!(field, "profile_type" | "kernel_path" | "description"));
+        let is_open =
+            is_empty(now) || (waits && matches!(field, "profile_type" | "kernel_path" | "description"));
         let list = if is_open { &mut filled.set } else { &mut filled.differs };
         list.insert(field.to_owned(), wanted.clone());
     }
@@ -211,9 +215,10 @@ fn report(profile: &ProfileName, file: &FileName, answer: &Value) -> anyhow::Res
     if !set.is_empty() {
         lines.push(format!("profile {profile}: {verb}"));
         lines.extend(set.iter().map(|(key, value)| format!("  {key}: {value}")));
-    } else if answer["created"] == true {
+    }
+    if answer["created"] == true && media["suggestion"].is_null() {
         lines.push(format!(
-            "profile {profile}: created, but nothing says what boots it\n  next step: moxxie profile update {profile} --kernel FILE --initrd FILE --boot-params TEXT"
+            "next step: say what boots it: moxxie profile update {profile} --kernel FILE --initrd FILE --boot-params TEXT"
         ));
     }
     let differs = list(&answer["differs"]);
@@ -289,7 +294,10 @@ mod tests {
         go(&fake.url, &["import", &path]).await.unwrap();
         assert_eq!(fake.request().line(), "GET /api/v1/boot/profiles/ubuntu-24-04");
         let made = fake.request();
-        assert_eq!((made.line(), made.json()["name"].as_str()), ("POST /api/v1/boot/profiles", Some("ubuntu-24-04")));
+        assert_eq!(
+            (made.line(), made.json()["name"].as_str()),
+            ("POST /api/v1/boot/profiles", Some("ubuntu-24-04"))
+        );
         assert_eq!(fake.request().line(), "PUT /api/v1/boot/profiles/ubuntu-24-04/assets/ubuntu-24.04.iso");
         let extract = fake.request();
         assert_eq!(

@@ -306,7 +306,9 @@ mod tests {
             let problem = json!({"status": 422, "detail": message});
             hinted(ClientError::Refused(Box::new(Problem::of(&problem)))).to_string()
         };
-        let said = hint("mirror.lan is at 10.0.0.5, which is not a public address: list its network under import.allow");
+        let said = hint(
+            "mirror.lan is at 10.0.0.5, which is not a public address: list its network under import.allow",
+        );
         assert!(said.ends_with("[import]\n    allow = [\"10.0.0.5/32\"]"), "{said}");
         assert!(hint("x is at fd00::1: import.allow").contains("fd00::1/128"));
         assert!(!hint("the server answered 404").contains("allow"));
@@ -315,10 +317,7 @@ mod tests {
     #[test]
     fn members_have_a_path_and_a_name() {
         let member: Member = "/a=b/c=vmlinuz".parse().unwrap();
-        assert_eq!(
-            serde_json::to_value(&member).unwrap(),
-            json!({"path": "a=b/c", "file": "vmlinuz"})
-        );
+        assert_eq!(serde_json::to_value(&member).unwrap(), json!({"path": "a=b/c", "file": "vmlinuz"}));
         assert!("=x".parse::<Member>().is_err());
     }
 }

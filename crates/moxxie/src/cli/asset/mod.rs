@@ -1,6 +1,8 @@
 //! `moxxie asset`: kernels, initrds and other files of a profile.
 
 mod downloads;
+#[cfg(test)]
+pub(crate) mod fake;
 mod fetch;
 mod image;
 mod import;
@@ -8,6 +10,8 @@ mod memory;
 mod source;
 mod upload;
 
+#[cfg(test)]
+pub(crate) use memory::Memory;
 pub(crate) use source::{Source, holds, measure};
 pub(crate) use upload::Shelves;
 

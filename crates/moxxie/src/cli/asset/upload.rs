@@ -16,7 +16,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 use tokio::time::sleep;
 
-/// Larger files go in a way that can be resumed.
+/// Files up to this size, in bytes, go in one request.
 const SMALL: u64 = 8 * 1024 * 1024;
 /// How often a broken transfer is taken up again without getting any further.
 const TRIES: u32 = 10;
@@ -31,6 +31,8 @@ pub(crate) struct Shelves<'a> {
     pub client: &'a Client,
     pub format: Format,
     memory: Memory,
+    /// Larger files go in a way that can be resumed.
+    small: u64,
     /// The first pause after a connection broke; each further one is twice as long.
     pause: Duration,
 }
@@ -45,20 +47,21 @@ struct Upload {
 impl<'a> Shelves<'a> {
     /// The shelves of this server.
     pub fn new(client: &'a Client, format: Format) -> Shelves<'a> {
-        Shelves { client, format, memory: Memory::of_the_user(), pause: Duration::from_millis(500) }
+        let memory = Memory::of_the_user();
+        Shelves { client, format, memory, small: SMALL, pause: Duration::from_millis(500) }
     }
 
-    /// Shelves for tests: their own memory, no pauses.
+    /// Shelves for tests: their own memory, small files, no pauses.
     #[cfg(test)]
     pub fn hasty(client: &'a Client, memory: Memory) -> Shelves<'a> {
-        Shelves { client, format: Format::Json, memory, pause: Duration::ZERO }
+        Shelves { client, format: Format::Json, memory, small: 1000, pause: Duration::ZERO }
     }
 
     /// Puts bytes on a profile's shelf under a name; the API's view of the file. What was there
     /// under that name is replaced.
     pub async fn put(&self, profile: &str, name: &str, source: &Source) -> Result<Value> {
         // Small files are sent as fast as they are asked for.
-        let there = if source.size > SMALL { self.label(profile, name, source).await? } else { None };
+        let there = if source.size > self.small { self.label(profile, name, source).await? } else { None };
         match there {
             Some(view) => {
                 self.memory.forget(self.client.server(), &source.sha256);
@@ -70,7 +73,7 @@ impl<'a> Shelves<'a> {
 
     /// The same for bytes that the server is known not to have.
     pub async fn send(&self, profile: &str, name: &str, source: &Source) -> Result<Value> {
-        match source.size <= SMALL {
+        match source.size <= self.small {
             true => self.put_whole(profile, name, source).await,
             false => self.put_in_parts(profile, name, source).await,
         }
@@ -257,14 +260,7 @@ impl<'a> Shelves<'a> {
 
     /// Makes a file of an upload that is complete. A connection that breaks meanwhile leaves it
     /// open whether that was done.
-    async fn finish(
-        &self,
-        profile: &str,
-        name: &str,
-        id: &str,
-        source: &Source,
-        bar: &Bar,
-    ) -> Result<Value> {
+    async fn finish(&self, profile: &str, name: &str, id: &str, source: &Source, bar: &Bar) -> Result<Value> {
         let asked = json!({ "upload": id, "sha256": source.sha256, "file": name });
         let mut tries = Tries { pause: self.pause, left: TRIES };
         loop {
@@ -336,5 +332,105 @@ impl Tries {
         sleep(self.pause).await;
         self.pause = (self.pause * 2).min(LONGEST_PAUSE);
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::asset::fake::FakeShelf;
+    use std::path::Path;
+
+    /// A file of 1 MB, a server, and a memory.
+    fn start(dir: &Path) -> (FakeShelf, Vec<u8>, Source, Memory) {
+        let bytes: Vec<u8> = (0..1_000_000_u32).map(|n| (n / 251) as u8).collect();
+        std::fs::write(dir.join("f"), &bytes).unwrap();
+        let source = Source::open(&dir.join("f"), Format::Json).unwrap();
+        (FakeShelf::start(), bytes, source, Memory::at(&dir.join("uploads.json")))
+    }
+
+    #[tokio::test]
+    async fn a_broken_connection_goes_on_where_it_broke() {
+        let dir = tempfile::tempdir().unwrap();
+        let (server, bytes, source, memory) = start(dir.path());
+        server.state.lock().unwrap().cuts = [10, 300_000, 0, 1].into();
+        server.state.lock().unwrap().drops_answer = true;
+        let client = Client::new(&server.url, None).unwrap();
+        let view = Shelves::hasty(&client, memory.clone()).put("p", "k", &source).await.unwrap();
+        assert_eq!(view["size"], bytes.len());
+        assert!(server.bytes("p", "k") == bytes);
+        assert_eq!(server.count("POST /api/v1/uploads"), 1);
+        assert_eq!(server.count("PATCH "), 5);
+        assert_eq!(memory.find(client.server(), &source.sha256), None, "done is forgotten");
+
+        // What the server has is not sent again.
+        Shelves::hasty(&client, memory).put("q", "k2", &source).await.unwrap();
+        assert!(server.bytes("q", "k2") == bytes);
+        assert_eq!(server.count("PATCH ") + server.count("PUT "), 5);
+    }
+
+    #[tokio::test]
+    async fn a_second_command_goes_on_where_the_first_was_stopped() {
+        let dir = tempfile::tempdir().unwrap();
+        let (server, bytes, source, memory) = start(dir.path());
+        // It never gets any further after the first 400,000 bytes.
+        server.state.lock().unwrap().cuts = [&[400_000][..], &[0; 20]].concat().into();
+        let client = Client::new(&server.url, None).unwrap();
+        let error = Shelves::hasty(&client, memory.clone()).put("p", "k", &source).await.unwrap_err();
+        assert!(error.to_string().contains("the same command goes on"), "{error}");
+        assert_eq!(server.count("PATCH "), 1 + 1 + TRIES as usize);
+        assert_eq!(memory.find(client.server(), &source.sha256).as_deref(), Some("u1"));
+        server.state.lock().unwrap().cuts.clear();
+        Shelves::hasty(&client, memory).put("p", "k", &source).await.unwrap();
+        assert!(server.bytes("p", "k") == bytes);
+        assert_eq!(server.count("POST /api/v1/uploads"), 1);
+    }
+
+    #[tokio::test]
+    async fn an_upload_that_ran_out_begins_anew_once() {
+        let dir = tempfile::tempdir().unwrap();
+        let (server, bytes, source, memory) = start(dir.path());
+        let client = Client::new(&server.url, None).unwrap();
+        memory.keep(client.server(), &source.sha256, "gone");
+        server.state.lock().unwrap().forgets = true;
+        Shelves::hasty(&client, memory.clone()).put("p", "k", &source).await.unwrap();
+        assert!(server.bytes("p", "k") == bytes);
+        assert_eq!(server.count("GET /api/v1/uploads/gone"), 1);
+        assert_eq!(server.count("POST /api/v1/uploads"), 2, "one for the old note, one for the forgetting");
+    }
+
+    #[tokio::test]
+    async fn a_lost_answer_is_no_lost_file() {
+        let dir = tempfile::tempdir().unwrap();
+        let (server, bytes, source, memory) = start(dir.path());
+        server.state.lock().unwrap().drops_finish = true;
+        let client = Client::new(&server.url, None).unwrap();
+        Shelves::hasty(&client, memory).put("p", "k", &source).await.unwrap();
+        assert!(server.bytes("p", "k") == bytes);
+        assert_eq!(server.count("PATCH "), 1);
+    }
+
+    #[tokio::test]
+    async fn a_file_that_changes_meanwhile_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let (server, _, source, memory) = start(dir.path());
+        let client = Client::new(&server.url, None).unwrap();
+        std::fs::write(dir.path().join("f"), vec![7; 1_000_000]).unwrap();
+        let error = Shelves::hasty(&client, memory.clone()).put("p", "k", &source).await.unwrap_err();
+        assert_eq!(error.status(), Some(422));
+        assert_eq!(memory.find(client.server(), &source.sha256), None);
+        std::fs::write(dir.path().join("f"), b"short").unwrap();
+        let error = Shelves::hasty(&client, memory).put("p", "k", &source).await.unwrap_err();
+        assert!(error.to_string().contains("was changed"), "{error}");
+        assert!(server.state.lock().unwrap().labels.is_empty());
+    }
+
+    #[tokio::test]
+    async fn nobody_there_is_said_at_once() {
+        let dir = tempfile::tempdir().unwrap();
+        let (_, _, source, memory) = start(dir.path());
+        let client = Client::new("http://127.0.0.1:1", None).unwrap();
+        let error = Shelves::hasty(&client, memory).put("p", "k", &source).await.unwrap_err();
+        assert!(matches!(error, ClientError::Unreachable { .. }), "{error}");
     }
 }

@@ -48,7 +48,9 @@ pub(super) async fn run(client: &Client, format: Format, args: ExportArgs) -> an
     };
     fs::rename(&part, &args.file).with_context(|| format!("cannot write {}", args.file.display()))?;
     if manifest.profiles.iter().any(|profile| profile.to_string().contains(MASK)) {
-        out::note("secrets are masked in it: only an admin's token exports profiles that can be imported again");
+        out::note(
+            "secrets are masked in it: only an admin's token exports profiles that can be imported again",
+        );
     }
     let (profiles, blobs) = (manifest.profiles.len(), manifest.blobs().len());
     let answer = json!({"file": args.file, "profiles": profiles, "assets": manifest.assets, "bytes": bytes});
@@ -67,7 +69,10 @@ pub(super) async fn run(client: &Client, format: Format, args: ExportArgs) -> an
 async fn contents(client: &Client, wanted: &[ProfileName]) -> anyhow::Result<Manifest> {
     let mut profiles = profiles(client).await?;
     for name in wanted {
-        ensure!(profiles.iter().any(|profile| profile["name"] == name.as_str()), "there is no profile {name}");
+        ensure!(
+            profiles.iter().any(|profile| profile["name"] == name.as_str()),
+            "there is no profile {name}"
+        );
     }
     if !wanted.is_empty() {
         profiles.retain(|profile| wanted.iter().any(|name| profile["name"] == name.as_str()));

@@ -116,11 +116,8 @@ fn check(bundle: impl Read, bar: &Bar) -> anyhow::Result<(Manifest, BTreeMap<Dig
     ensure!(text.len() as u64 == size, "the bundle is cut off");
     let manifest = Manifest::read(&text)?;
 
-    let announced: BTreeMap<String, (Digest, u64)> = manifest
-        .blobs()
-        .iter()
-        .map(|(digest, entry)| (entry_name(digest), (*digest, entry.size)))
-        .collect();
+    let announced: BTreeMap<String, (Digest, u64)> =
+        manifest.blobs().iter().map(|(digest, entry)| (entry_name(digest), (*digest, entry.size))).collect();
     let mut places = BTreeMap::new();
     while let Some((name, entry)) = next()? {
         let Some((digest, size)) = announced.get(&name) else {
@@ -222,4 +219,205 @@ async fn apply(client: &Client, profiles: &[&Value]) -> anyhow::Result<()> {
         client.call::<&str>(Method::POST, &["api", "v1", "boot", "apply"], &[], None, Some(&body)).await?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::asset::Memory;
+    use crate::cli::asset::fake::FakeShelf;
+    use crate::cli::{Cli, Command};
+    use clap::Parser as _;
+    use sha2::{Digest as _, Sha256};
+
+    async fn go(server: &str, args: &[&str]) -> anyhow::Result<()> {
+        let all = [&["moxxie", "--server", server, "bundle"], args].concat();
+        let cli = Cli::try_parse_from(all)?;
+        let Command::Bundle(command) = cli.command else { panic!("not bundle") };
+        crate::cli::bundle::run(&cli.options, command).await.map(drop)
+    }
+
+    fn hub() -> FakeShelf {
+        let hub = FakeShelf::start();
+        hub.state.lock().unwrap().profiles = vec![
+            json!({"kind": "profile", "name": "p", "boot_params": "a"}),
+            json!({"kind": "assignment", "mac_address": "52:54:00:12:34:56"}),
+            json!({"kind": "profile", "name": "q", "boot_params": "b"}),
+        ];
+        hub.hold("p", "k", b"kernel");
+        hub.hold("p", "i", &[5; 2000]);
+        hub.hold("q", "k2", b"kernel");
+        hub
+    }
+
+    #[tokio::test]
+    async fn there_and_back_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("site.tar");
+        let tar = path.to_str().unwrap();
+        let hub = hub();
+        go(&hub.url, &["export", tar]).await.unwrap();
+        assert_eq!(hub.count("GET /boot/assets/"), 2, "each once");
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1);
+        {
+            use std::os::unix::fs::PermissionsExt as _;
+            assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        }
+
+        let site = FakeShelf::start();
+        go(&site.url, &["import", tar]).await.unwrap();
+        assert_eq!(site.state.lock().unwrap().profiles.len(), 2, "no assignments");
+        assert_eq!((site.bytes("p", "k"), site.bytes("p", "i").len()), (b"kernel".to_vec(), 2000));
+        assert_eq!(site.bytes("q", "k2"), b"kernel");
+        assert_eq!(site.count("PUT "), 2, "one only got another name");
+
+        // Again: nothing is sent, no profile changed.
+        go(&site.url, &["import", tar]).await.unwrap();
+        assert_eq!((site.count("PUT "), site.count("POST /api/v1/boot/apply")), (2, 1));
+
+        // A profile that says something else stays unless told otherwise.
+        site.state.lock().unwrap().profiles[0]["boot_params"] = "mine".into();
+        let error = go(&site.url, &["import", tar]).await.unwrap_err().to_string();
+        assert!(error.contains("p (boot_params); --replace"), "{error}");
+        assert_eq!(site.count("POST /api/v1/boot/apply"), 1);
+        go(&site.url, &["import", tar, "--replace"]).await.unwrap();
+        assert_eq!(site.state.lock().unwrap().profiles.iter().filter(|p| p["boot_params"] == "a").count(), 1);
+
+        // Only some profiles.
+        go(&hub.url, &["export", tar, "--profile", "q"]).await.unwrap();
+        let other = FakeShelf::start();
+        go(&other.url, &["import", tar]).await.unwrap();
+        assert_eq!(other.state.lock().unwrap().labels.len(), 1);
+        assert!(go(&hub.url, &["export", tar, "--profile", "nobody"]).await.is_err());
+    }
+
+    #[tokio::test]
+    async fn large_files_of_a_bundle_can_be_resumed() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("site.tar");
+        let bytes: Vec<u8> = (0..300_000_u32).map(|n| (n / 7) as u8).collect();
+        let hub = hub();
+        hub.hold("p", "big", &bytes);
+        go(&hub.url, &["export", path.to_str().unwrap()]).await.unwrap();
+        let site = FakeShelf::start();
+        site.state.lock().unwrap().cuts = [5, 100_000].into();
+        let client = Client::new(&site.url, None).unwrap();
+        let file = File::open(&path).unwrap();
+        let (manifest, places) = check(&file, &Bar::new(Format::Json, "", None)).unwrap();
+        let bundle = Bundle { manifest, file: Arc::new(file), places };
+        let shelves = Shelves::hasty(&client, Memory::at(&dir.path().join("m")));
+        bring(&shelves, &bundle, false).await.unwrap();
+        assert!(site.bytes("p", "big") == bytes);
+        assert_eq!(site.count("POST /api/v1/uploads"), 2, "this one and the one of 2000 bytes");
+    }
+
+    #[tokio::test]
+    async fn wrong_bytes_make_no_bundle() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("site.tar");
+        let hub = hub();
+        let digest = Digest(Sha256::digest(b"kernel").into());
+        hub.state.lock().unwrap().blobs.insert(digest, b"kernez".to_vec());
+        let error = go(&hub.url, &["export", path.to_str().unwrap()]).await.unwrap_err();
+        assert!(format!("{error:#}").contains("not those that were named"), "{error:#}");
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
+    }
+
+    /// An entry: kind, name, bytes, and the size that its header says.
+    type Part<'a> = (u8, &'a str, &'a [u8], u64);
+
+    fn tar(parts: &[Part<'_>]) -> Vec<u8> {
+        let mut tar = Vec::new();
+        for (kind, name, bytes, size) in parts {
+            let mut header = tar::Header::new_gnu();
+            // Past the checks of the library, as an attacker would.
+            header.as_old_mut().name[..name.len()].copy_from_slice(name.as_bytes());
+            header.set_size(*size);
+            header.set_mode(0o600);
+            header.set_entry_type(tar::EntryType::new(*kind));
+            header.set_cksum();
+            tar.extend_from_slice(header.as_bytes());
+            tar.extend_from_slice(bytes);
+            tar.resize(tar.len().next_multiple_of(512), 0);
+        }
+        tar.resize(tar.len() + 1024, 0);
+        tar
+    }
+
+    #[test]
+    fn hostile_bundles_are_refused_before_anything_is_sent() {
+        let blob = b"kernel".as_slice();
+        let digest = Digest(Sha256::digest(blob).into());
+        let manifest = json!({"format": 1, "created_at": "", "profiles": [{"kind": "profile", "name": "p"}],
+            "assets": [{"profile": "p", "file": "k", "sha256": digest, "size": 6}]})
+        .to_string();
+        let (list, name) = (manifest.as_bytes(), entry_name(&digest));
+        let first: Part<'_> = (b'0', MANIFEST, list, list.len() as u64);
+        let good: Part<'_> = (b'0', &name, blob, 6);
+        let bar = Bar::new(Format::Json, "", None);
+        let said = |bytes: &[u8]| match check(bytes, &bar) {
+            Ok((manifest, places)) => format!("fine {} {}", manifest.assets.len(), places.len()),
+            Err(error) => format!("{error:#}"),
+        };
+        assert_eq!(said(&tar(&[first, good])), "fine 1 1");
+
+        let upper = name.to_uppercase();
+        let dotted = format!("./{name}");
+        let pax = b"12 size=999\n".as_slice();
+        let long = vec![b'x'; 600];
+        let cases: &[(&[Part<'_>], &str)] = &[
+            (&[], "the file is empty"),
+            (&[good, first], "does not begin with"),
+            (&[(b'2', MANIFEST, b"", 0)], "no plain file"),
+            (&[(b'0', MANIFEST, b"[]", 2)], "no bundle"),
+            (&[(b'0', MANIFEST, b"{}", u64::MAX / 2)], "bytes"),
+            (&[first], "lacks the bytes of p/k"),
+            (&[first, good, good], "twice"),
+            (&[first, first], "not in its list"),
+            (&[first, (b'0', &name, b"kernez", 6)], "damaged"),
+            (&[first, (b'0', &name, b"kernels", 7)], "7 bytes, not 6"),
+            (&[first, (b'0', &name, b"kerne", 5)], "5 bytes, not 6"),
+            (&[first, (b'0', &name, b"", u64::MAX - 100)], "size overflow"),
+            (&[first, (b'0', "../../etc/passwd", blob, 6)], "not in its list"),
+            (&[first, (b'0', "/etc/passwd", blob, 6)], "not in its list"),
+            (&[first, (b'0', &upper, blob, 6)], "not in its list"),
+            (&[first, (b'0', &dotted, blob, 6)], "not in its list"),
+            (&[first, (b'1', &name, b"", 0)], "no plain file"),
+            (&[first, (b'2', &name, b"", 0)], "no plain file"),
+            (&[first, (b'3', &name, b"", 0)], "no plain file"),
+            (&[first, (b'5', "sha256/", b"", 0)], "no plain file"),
+            (&[first, (b'7', &name, blob, 6)], "no plain file"),
+            (&[first, (b'S', &name, blob, 6)], "no plain file"),
+            (&[first, (b'x', "PaxHeaders/k", pax, 12), good], "no plain file"),
+            (&[first, (b'g', "pax_global_header", pax, 12), good], "no plain file"),
+            (&[first, (b'L', "././@LongLink", &long, 600), good], "no plain file"),
+            (&[(b'x', "PaxHeaders/k", pax, 12), first, good], "no plain file"),
+        ];
+        for (parts, expected) in cases {
+            let error = said(&tar(parts));
+            assert!(error.contains(expected), "{expected}: {error}");
+        }
+
+        // Cut off anywhere, or with a flipped bit anywhere: refused, or as good as before.
+        let whole = tar(&[first, good]);
+        let needed = whole.len() - 1024 - 506;
+        for end in (0..needed).step_by(37) {
+            assert!(!said(&whole[..end]).starts_with("fine"), "{end}");
+        }
+        for at in (0..whole.len()).step_by(11) {
+            let mut flipped = whole.clone();
+            flipped[at] ^= 0x10;
+            let _ = said(&flipped);
+        }
+        assert!(!said(b"\x1f\x8b\x08 a gzip file").starts_with("fine"));
+    }
+
+    #[test]
+    fn what_is_read_is_kept() {
+        let mut kept = Vec::new();
+        let mut copied = Copied { from: b"some bytes".as_slice(), to: &mut kept };
+        let mut read = Vec::new();
+        copied.read_to_end(&mut read).unwrap();
+        assert_eq!((read.as_slice(), kept.as_slice()), (b"some bytes".as_slice(), b"some bytes".as_slice()));
+    }
 }

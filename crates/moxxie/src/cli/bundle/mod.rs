@@ -58,7 +58,8 @@ struct Manifest {
 impl Manifest {
     /// Reads a list of contents and refuses one that contradicts itself.
     fn read(bytes: &[u8]) -> anyhow::Result<Manifest> {
-        let value: Value = serde_json::from_slice(bytes).with_context(|| format!("{MANIFEST} is not JSON"))?;
+        let value: Value =
+            serde_json::from_slice(bytes).with_context(|| format!("{MANIFEST} is not JSON"))?;
         match value["format"].as_u64() {
             Some(1) => {}
             Some(newer) => bail!("the bundle has format {newer}: it needs a newer moxxie"),

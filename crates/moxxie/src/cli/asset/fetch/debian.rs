@@ -38,8 +38,7 @@ impl FromStr for Suite {
     type Err = &'static str;
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
-        let is_suite =
-            (1..=40).contains(&text.len()) && text.bytes().all(plain) && !text.starts_with('-');
+        let is_suite = (1..=40).contains(&text.len()) && text.bytes().all(plain) && !text.starts_with('-');
         if is_suite { Ok(Suite(text.to_owned())) } else { Err("write a release such as bookworm") }
     }
 }
@@ -112,7 +111,8 @@ mod tests {
             let create = fake.request().json();
             assert_eq!(create["name"], name);
             assert_eq!(create["boot_params"], "--- quiet");
-            let images = format!("http://m.example/debian/dists/bookworm/main/installer-{arch}/current/images");
+            let images =
+                format!("http://m.example/debian/dists/bookworm/main/installer-{arch}/current/images");
             for file in ["linux", "initrd.gz"] {
                 let request = fake.request();
                 assert_eq!(request.line(), format!("POST /api/v1/boot/profiles/{name}/assets"));

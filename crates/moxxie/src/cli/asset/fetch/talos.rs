@@ -123,7 +123,9 @@ pub(super) async fn run(shelves: &Shelves<'_>, args: TalosArgs) -> anyhow::Resul
         Ok(bytes) => Some(check(&bytes).context("cmdline: the factory's arguments are not used")?),
         // Boot routes may be closed to people. Moxxie knows most of these arguments anyhow.
         Err(error) if matches!(error.downcast_ref(), Some(ClientError::Refused(_))) => {
-            out::note(format!("the factory's arguments cannot be read back ({error:#}): Moxxie's own are used"));
+            out::note(format!(
+                "the factory's arguments cannot be read back ({error:#}): Moxxie's own are used"
+            ));
             None
         }
         Err(error) => return Err(error),
@@ -213,9 +215,11 @@ mod tests {
         assert_eq!(fake.request().line(), "GET /api/v1/boot/profiles/talos-1-13-9");
         let create = fake.request().json();
         assert_eq!((&create["profile_type"], &create["name"]), (&json!("talos"), &json!("talos-1-13-9")));
-        for (file, asset) in
-            [("vmlinuz", "kernel-amd64"), ("initramfs.xz", "initramfs-amd64.xz"), ("cmdline", "cmdline-metal-amd64")]
-        {
+        for (file, asset) in [
+            ("vmlinuz", "kernel-amd64"),
+            ("initramfs.xz", "initramfs-amd64.xz"),
+            ("cmdline", "cmdline-metal-amd64"),
+        ] {
             let request = fake.request();
             assert_eq!(request.line(), "POST /api/v1/boot/profiles/talos-1-13-9/assets");
             let url = format!("http://f.example/base/image/{PLAIN}/v1.13.9/{asset}");
@@ -275,7 +279,17 @@ mod tests {
     #[test]
     fn a_command_line_is_only_that() {
         assert_eq!(check(b" a  b=c \n").unwrap(), "a b=c");
-        for bad in [&b"a\nb"[..], b"", b"\n", b"a={{ params.x }}", b"{% if %}", b"{# #}", b"${x}", b"\xff", b"\xc3\xa4"] {
+        for bad in [
+            &b"a\nb"[..],
+            b"",
+            b"\n",
+            b"a={{ params.x }}",
+            b"{% if %}",
+            b"{# #}",
+            b"${x}",
+            b"\xff",
+            b"\xc3\xa4",
+        ] {
             assert!(check(bad).is_err(), "{bad:?}");
         }
     }
@@ -286,7 +300,18 @@ mod tests {
             assert!(good.parse::<Version>().is_ok(), "{good}");
         }
         let long = format!("v1.0.0-{}", "a".repeat(40));
-        for bad in ["1.13.9", "v1.13", "v1.13.9.1", "v1.13.9-", "v1.13.x", "v1.13.9/..", "v1..9", "vv1.1.1", "", &long] {
+        for bad in [
+            "1.13.9",
+            "v1.13",
+            "v1.13.9.1",
+            "v1.13.9-",
+            "v1.13.x",
+            "v1.13.9/..",
+            "v1..9",
+            "vv1.1.1",
+            "",
+            &long,
+        ] {
             assert!(bad.parse::<Version>().is_err(), "{bad}");
         }
         assert!(PLAIN.parse::<Schematic>().is_ok());
