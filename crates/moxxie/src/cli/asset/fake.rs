@@ -105,7 +105,8 @@ fn serve(stream: TcpStream, state: &Mutex<State>) {
     if reader.read_exact(&mut body).is_err() {
         return;
     }
-    if let Some((status, answer)) = answer(&mut state.lock().unwrap(), &method, &path, &body) {
+    let answer = answer(&mut state.lock().unwrap(), &method, &path, &body);
+    if let Some((status, answer)) = answer {
         send(stream, status, &answer);
     }
 }

@@ -226,7 +226,7 @@ fn hinted(mut error: ClientError) -> ClientError {
                 None => "10.0.0.0/8".to_owned(),
             };
             problem.hint = Some(format!(
-                "if you trust it, add to the server's moxxie.toml and start it again:\n    [import]\n    allow = [\"{network}\"]"
+                "if you trust it, set this under [import] in the server's moxxie.toml and start it again:\n    allow = [\"{network}\"]"
             ));
         }
     }
@@ -309,7 +309,7 @@ mod tests {
         let said = hint(
             "mirror.lan is at 10.0.0.5, which is not a public address: list its network under import.allow",
         );
-        assert!(said.ends_with("[import]\n    allow = [\"10.0.0.5/32\"]"), "{said}");
+        assert!(said.ends_with("start it again:\n    allow = [\"10.0.0.5/32\"]"), "{said}");
         assert!(hint("x is at fd00::1: import.allow").contains("fd00::1/128"));
         assert!(!hint("the server answered 404").contains("allow"));
     }

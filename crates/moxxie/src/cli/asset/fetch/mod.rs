@@ -152,6 +152,19 @@ impl Fetched {
         Ok(())
     }
 
+    /// What to do when the profile boots other files than those that were fetched.
+    fn other_files(&self) -> Option<String> {
+        let [kernel, initrd] = [&self.items.first()?["file"], &self.items.get(1)?["file"]];
+        if self.before["kernel_path"] == *kernel && self.before["initrd_path"] == *initrd {
+            return None;
+        }
+        let name = &self.name;
+        let (kernel, initrd) = (out::cell(kernel), out::cell(initrd));
+        Some(format!(
+            "it boots other files; next step: moxxie profile update {name} --kernel {kernel} --initrd {initrd}"
+        ))
+    }
+
     /// Says what is there now and what comes next.
     fn report(&self, shelves: &Shelves<'_>, next: &[String]) -> anyhow::Result<()> {
         let answer = json!({"profile": self.name, "created": self.is_new, "items": self.items});
@@ -163,7 +176,7 @@ impl Fetched {
         }
         let what = if self.is_new { "created" } else { "its files are replaced" };
         out::line(format!("profile {}: {what}", self.name))?;
-        next.iter().try_for_each(out::line)?;
+        self.other_files().iter().chain(next).try_for_each(out::line)?;
         out::line(format!("next step: moxxie assignment create MAC NODE {}", self.name))?;
         Ok(())
     }
@@ -189,4 +202,39 @@ async fn read_back(client: &Client, profile: &str, item: &Value, largest: u64) -
     let expected: Digest = super::digest(item)?;
     anyhow::ensure!(digest == expected, "{file}: the server sent other bytes than those it fetched");
     Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_profile_that_boots_other_files_is_told() {
+        let fetched = |before: Value| Fetched {
+            name: "p".parse().unwrap(),
+            is_new: false,
+            before,
+            etag: None,
+            items: vec![
+                json!({"file": "vmlinuz"}),
+                json!({"file": "initramfs.xz"}),
+                json!({"file": "cmdline"}),
+            ],
+        };
+        let same = json!({"kernel_path": "vmlinuz", "initrd_path": "initramfs.xz"});
+        assert_eq!(fetched(same).other_files(), None);
+        let said =
+            fetched(json!({"kernel_path": "vmlinuz-amd64", "initrd_path": "initramfs.xz"})).other_files();
+        assert!(said.unwrap().ends_with("moxxie profile update p --kernel vmlinuz --initrd initramfs.xz"));
+    }
+
+    #[test]
+    fn urls_below_others() {
+        let at = |base: &str| below(&base.parse().unwrap(), "a/b").to_string();
+        assert_eq!(at("http://x.example"), "http://x.example/a/b");
+        assert_eq!(at("http://x.example:8/c/?q=1#f"), "http://x.example:8/c/a/b");
+        for bad in ["ftp://x", "x", "http:", "file:///etc/passwd"] {
+            assert!(web(bad).is_err(), "{bad}");
+        }
+    }
 }
