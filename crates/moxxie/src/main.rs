@@ -21,6 +21,7 @@ async fn main() -> ExitCode {
         Command::Export(args) => cli::export::run(&options, args).await,
         Command::Backup(args) => cli::backup::run(&options, args).await,
         Command::Restore(args) => cli::restore::run(&options, args).await,
+        Command::Bundle(args) => cli::bundle::run(&options, args).await,
         Command::NetworkConfig(args) => cli::network_config::run(&options, args).await,
         Command::Doctor => cli::doctor::run(&options).await,
     };

@@ -1,12 +1,15 @@
 //! `moxxie backup`: saves the whole site to a directory.
 
 use crate::cli::ClientOptions;
+use crate::cli::asset::holds;
 use crate::cli::client::{Client, STALL};
-use crate::cli::out;
+use crate::cli::out::{self, Format};
+use crate::cli::progress::Bar;
 use anyhow::{Context as _, bail};
 use moxxie_core::asset::Digest;
 use moxxie_core::name::{FileName, ProfileName};
 use reqwest::Method;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 use std::collections::BTreeMap;
@@ -33,8 +36,9 @@ pub struct BackupArgs {
     without_assets: bool,
 }
 
-/// A file of a profile, as a backup names it.
-#[derive(Debug, Clone)]
+/// A file of a profile, as backups and bundles name it.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(crate) struct Entry {
     pub profile: ProfileName,
     pub file: FileName,
@@ -71,8 +75,7 @@ pub(crate) fn blob(dir: &Path, digest: &Digest) -> PathBuf {
 
 /// Whether the bytes with this digest are kept, whole and unharmed.
 pub(crate) fn has_blob(dir: &Path, entry: &Entry) -> bool {
-    let path = blob(dir, &entry.sha256);
-    path.is_file() && crate::cli::asset::measure(&path).is_ok_and(|found| found == (entry.sha256, entry.size))
+    holds(&blob(dir, &entry.sha256), &entry.sha256, entry.size)
 }
 
 /// Runs `moxxie backup`.
@@ -95,7 +98,7 @@ pub async fn run(options: &ClientOptions, args: BackupArgs) -> anyhow::Result<Ex
         private_dir(&dir.join("blobs")).with_context(made)?;
         for entry in blobs.values() {
             if !has_blob(dir, entry) {
-                fetch(&client, dir, entry)
+                fetch(&client, options.output, dir, entry)
                     .await
                     .with_context(|| format!("asset {}/{}", entry.profile, entry.file))?;
                 fetched += 1;
@@ -116,14 +119,31 @@ pub async fn run(options: &ClientOptions, args: BackupArgs) -> anyhow::Result<Ex
     Ok(ExitCode::SUCCESS)
 }
 
-/// Fetches one asset, verifying it while it is written; only whole and right ones get their name.
-async fn fetch(client: &Client, dir: &Path, entry: &Entry) -> anyhow::Result<()> {
-    let path = ["boot", "assets", entry.profile.as_str(), entry.file.as_str()];
-    let mut response = client.send(|| client.request::<&str>(Method::GET, &path, &[])).await?;
+/// Fetches one asset; only whole and right ones get their name.
+async fn fetch(client: &Client, format: Format, dir: &Path, entry: &Entry) -> anyhow::Result<()> {
     let target = blob(dir, &entry.sha256);
     let part = target.with_extension("part");
     let mut file = private_file(&part)?;
-    let mut progress = out::Progress::new(entry.file.as_str(), entry.size);
+    let bar = Bar::new(format, &format!("fetching {}/{}", entry.profile, entry.file), Some(entry.size));
+    if let Err(error) = download(client, entry, &mut file, &bar).await {
+        drop(file);
+        fs::remove_file(&part)?;
+        return Err(error);
+    }
+    file.sync_all()?;
+    fs::rename(&part, &target)?;
+    Ok(())
+}
+
+/// Writes the bytes of an asset to a file and verifies them on the way.
+pub(crate) async fn download(
+    client: &Client,
+    entry: &Entry,
+    file: &mut File,
+    bar: &Bar,
+) -> anyhow::Result<()> {
+    let path = ["boot", "assets", entry.profile.as_str(), entry.file.as_str()];
+    let mut response = client.send(|| client.request::<&str>(Method::GET, &path, &[])).await?;
     let mut hash = Sha256::new();
     let mut size = 0;
     while let Some(chunk) = timeout(STALL, response.chunk())
@@ -137,16 +157,12 @@ async fn fetch(client: &Client, dir: &Path, entry: &Entry) -> anyhow::Result<()>
         }
         hash.update(&chunk);
         file.write_all(&chunk)?;
-        progress.at(size);
+        bar.at(size);
     }
     let digest = Digest(hash.finalize().into());
     if (digest, size) != (entry.sha256, entry.size) {
-        drop(file);
-        fs::remove_file(&part)?;
-        bail!("the bytes are not those the backup names: {size} of {} bytes, sha256 {digest}", entry.size);
+        bail!("the bytes are not those that were named: {size} of {} bytes, sha256 {digest}", entry.size);
     }
-    file.sync_all()?;
-    fs::rename(&part, &target)?;
     Ok(())
 }
 
@@ -162,7 +178,7 @@ fn private_dir(dir: &Path) -> io::Result<()> {
 }
 
 /// A new file that only its owner can read.
-fn private_file(path: &Path) -> io::Result<File> {
+pub(crate) fn private_file(path: &Path) -> io::Result<File> {
     match fs::remove_file(path) {
         Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),
         _ => {}
@@ -263,7 +279,7 @@ mod tests {
         for wrong in [b"kernel bytez".as_slice(), b"kernel", b"kernel bytes and more"] {
             let fake = Fake::start(vec![Answer::json(200, site(b"kernel bytes")), Answer::bytes(wrong)]);
             let error = go(&fake, &["backup", path]).await.unwrap_err();
-            assert!(format!("{error:#}").contains("not those the backup names"), "{error:#}");
+            assert!(format!("{error:#}").contains("not those that were named"), "{error:#}");
             assert_eq!(fs::read_dir(dir.path().join("blobs")).unwrap().count(), 0);
         }
         for (key, value) in [("file", "../x"), ("sha256", "../x")] {

@@ -139,33 +139,42 @@ impl fmt::Display for Field {
 }
 
 impl Problem {
-    fn read(status: StatusCode, body: &[u8], had_token: bool) -> Problem {
+    /// What an object of RFC 9457 says.
+    pub fn of(json: &Value) -> Problem {
+        let status = json["status"].as_u64().and_then(|status| u16::try_from(status).ok());
+        let status = status.and_then(|status| StatusCode::from_u16(status).ok());
+        Problem::said(status.unwrap_or(StatusCode::INTERNAL_SERVER_ERROR), json)
+    }
+
+    fn said(status: StatusCode, json: &Value) -> Problem {
         let text = |value: &Value| value.as_str().unwrap_or_default().trim().to_owned();
-        let mut problem = Problem { status: status.as_u16(), ..Problem::default() };
-        match serde_json::from_slice::<Value>(body) {
-            Ok(json) if json.is_object() => {
-                problem.title = text(&json["title"]);
-                problem.detail = text(&json["detail"]);
-                problem.errors = json["errors"]
-                    .as_array()
-                    .into_iter()
-                    .flatten()
-                    .map(|error| Field {
-                        place: None,
-                        pointer: text(&error["pointer"]),
-                        message: text(&error["message"]),
-                    })
-                    .collect();
-            }
+        let errors = json["errors"].as_array().into_iter().flatten();
+        let field = |error: &Value| Field {
+            place: None,
+            pointer: text(&error["pointer"]),
+            message: text(&error["message"]),
+        };
+        let title = text(&json["title"]);
+        let known = || status.canonical_reason().unwrap_or("refused").to_owned();
+        Problem {
+            status: status.as_u16(),
+            title: if title.is_empty() { known() } else { title },
+            detail: text(&json["detail"]),
+            errors: errors.map(field).collect(),
+            hint: None,
+        }
+    }
+
+    fn read(status: StatusCode, body: &[u8], had_token: bool) -> Problem {
+        let json = match serde_json::from_slice::<Value>(body) {
+            Ok(json) if json.is_object() => json,
             _ => {
                 // The boot routes answer with one plain line; a page of a proxy is cut short.
                 let body = String::from_utf8_lossy(body);
-                problem.detail = body.trim().chars().take(200).collect();
+                serde_json::json!({ "detail": body.trim().chars().take(200).collect::<String>() })
             }
-        }
-        if problem.title.is_empty() {
-            problem.title = status.canonical_reason().unwrap_or("refused").to_owned();
-        }
+        };
+        let mut problem = Problem::said(status, &json);
         let hint = match status {
             StatusCode::UNAUTHORIZED if had_token => Some(
                 "the token is unknown, revoked or expired. Tokens come from `moxxie token create`; the first one is in <data-dir>/admin-token on the server. Give it with --token or MOXXIE_TOKEN",

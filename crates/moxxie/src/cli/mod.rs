@@ -5,6 +5,7 @@ pub mod asset;
 pub mod assignment;
 pub mod audit;
 pub mod backup;
+pub mod bundle;
 pub mod client;
 pub mod doctor;
 pub mod events;
@@ -17,10 +18,12 @@ pub mod machine;
 pub mod network_config;
 pub mod out;
 pub mod profile;
+pub mod progress;
 pub mod restore;
 pub mod serve;
 pub mod token;
 pub mod when;
+pub mod work;
 pub mod yaml;
 
 use clap::{Args, Parser, Subcommand};
@@ -137,6 +140,9 @@ pub enum Command {
     Backup(backup::BackupArgs),
     /// Replace the whole site by a backup.
     Restore(restore::RestoreArgs),
+    /// Profiles and their files as one file, for sites without a network to the outside.
+    #[command(subcommand)]
+    Bundle(bundle::BundleCommand),
     /// The configuration for the site's switch or router.
     NetworkConfig(network_config::NetworkConfigArgs),
     /// Check server, token, clock and links, one line for each.

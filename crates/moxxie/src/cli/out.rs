@@ -7,7 +7,7 @@
 use crate::cli::yaml;
 use comfy_table::{Table, presets};
 use serde_json::Value;
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, Write};
 
 /// How results are printed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
@@ -41,33 +41,15 @@ pub fn note(text: impl AsRef<str>) {
     let _ = writeln!(io::stderr().lock(), "{}", printable(text.as_ref()));
 }
 
-/// Shows how far a transfer is, on one line of the terminal that is written over and over.
-/// Silent when standard error is not a terminal.
-#[derive(Debug)]
-pub struct Progress {
-    what: String,
-    total: u64,
-    shown: Option<u64>,
-}
-
-impl Progress {
-    /// A transfer of `total` bytes.
-    pub fn new(what: &str, total: u64) -> Progress {
-        let shown = if io::stderr().is_terminal() { None } else { Some(100) };
-        Progress { what: printable(what), total, shown }
+/// Writes text over the text that was written last, on a terminal.
+pub fn over(last: &str, text: &str) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    let up = last.lines().count();
+    if up > 0 {
+        write!(out, "\x1b[{up}A\x1b[J")?;
     }
-
-    /// So many bytes are through.
-    pub fn at(&mut self, done: u64) {
-        let percent = done.saturating_mul(100).checked_div(self.total).unwrap_or(100).min(100);
-        if self.shown.is_none_or(|shown| shown < percent) {
-            let end = if percent == 100 { "\n" } else { "" };
-            let mut err = io::stderr().lock();
-            let _ = write!(err, "\r{} {percent:>3}%{end}", self.what);
-            let _ = err.flush();
-            self.shown = Some(percent);
-        }
-    }
+    out.write_all(printable(text).as_bytes())?;
+    out.flush()
 }
 
 /// Writes an API object as JSON or YAML; `false` when the format is a table, which the caller

@@ -11,7 +11,8 @@ use serde_json::{Map, Value};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-const PROFILES: [&str; 4] = ["api", "v1", "boot", "profiles"];
+/// The path of all profiles.
+pub(crate) const PROFILES: [&str; 4] = ["api", "v1", "boot", "profiles"];
 
 const COLUMNS: &[Column] = &[
     ("NAME", "name"),

@@ -1,7 +1,7 @@
 //! `moxxie restore`: replaces the whole site by a backup.
 
 use crate::cli::ClientOptions;
-use crate::cli::asset;
+use crate::cli::asset::{Shelves, Source};
 use crate::cli::backup::{self, Entry, FILE};
 use crate::cli::out;
 use anyhow::{Context as _, bail};
@@ -80,11 +80,12 @@ pub async fn run(options: &ClientOptions, args: RestoreArgs) -> anyhow::Result<E
         })
         .await?;
     let reply: Value = response.json().await.unwrap_or_default();
+    let shelves = Shelves::new(&client, options.output);
     let mut uploaded = 0;
     for entry in entries.iter().filter(|entry| !args.without_assets && lacks(&reply, entry)) {
         let (profile, name) = (entry.profile.as_str(), entry.file.as_str());
-        let blob = backup::blob(dir, &entry.sha256);
-        asset::upload(&client, profile, name, &blob, entry.sha256, entry.size).await.map_err(|error| {
+        let blob = Source::known(&backup::blob(dir, &entry.sha256), entry.sha256, entry.size)?;
+        shelves.put(profile, name, &blob).await.map_err(|error| {
             let next = match error.status() {
                 Some(401) => {
                     "; the site has the tokens of the backup again: repeat this with --token and one of those"

@@ -11,6 +11,7 @@
     reason = "a test may fail by panicking, and has to start programs"
 )]
 
+mod bundles;
 mod canary;
 mod client;
 mod collects;
