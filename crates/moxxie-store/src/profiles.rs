@@ -106,6 +106,14 @@ impl Store {
         row.as_ref().map(asset).transpose()
     }
 
+    /// The length of these bytes, from any label that names them.
+    pub async fn asset_size(&self, digest: &Digest) -> Result<Option<i64>> {
+        let sql = "SELECT size FROM profile_assets WHERE sha256 = $1 LIMIT 1";
+        let mut tx = self.read().await?;
+        let row = tx.row(sql, args![digest.to_string()]).await?;
+        row.map(|row| row.int("size")).transpose()
+    }
+
     /// Puts or replaces a label.
     pub async fn put_asset(&self, profile_id: &str, new: &Asset, by: &By) -> Result<()> {
         let mut tx = self.write().await?;
