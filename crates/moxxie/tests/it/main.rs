@@ -8,6 +8,9 @@
 mod api;
 mod bad_input;
 mod boot;
+mod imports;
 mod openapi;
 mod roles;
+mod uploads;
 mod util;
+mod watch;
