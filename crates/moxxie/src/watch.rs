@@ -17,6 +17,7 @@ use moxxie_core::name::{FileName, ProfileName};
 use moxxie_core::profile::Profile;
 use scan::{Found, Stamp};
 use std::collections::HashMap;
+use std::io::ErrorKind;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -188,7 +189,10 @@ impl Watcher {
     async fn read(&self, file: &Found, max: u64) -> Result<moxxie_store::assets::Sealed, Refusal> {
         let (dir, wanted) = (self.dir.clone(), file.clone());
         let opened = tokio::task::spawn_blocking(move || scan::open(&dir, &wanted)).await;
-        let opened = opened.map_err(|_| Refusal::Changed)?.map_err(|_| Refusal::Changed)?;
+        let opened = opened.map_err(|_| Refusal::Changed)?.map_err(|error| match error.kind() {
+            ErrorKind::PermissionDenied => Refusal::Unfit("moxxie may not read it".into()),
+            _ => Refusal::Changed,
+        })?;
         let again = opened.try_clone().map_err(|_| Refusal::Changed)?;
         let writer =
             feed(&self.app, opened, &file.path, max, &Progress::default()).await.map_err(asset_error)?;

@@ -128,15 +128,15 @@ impl Download<'_> {
             if sink.size() >= best + WORTH {
                 (best, failures) = (sink.size(), 0);
             }
-            // A server that never answered is a wrong URL or a server that is down: say so at once.
-            let pause = self.patience.pauses.get(failures).filter(|_| known.begun);
-            let Some(pause) = pause else {
-                let got = match known.length {
-                    Some(length) => format!("{} of {length} bytes", sink.size()),
-                    None => format!("{} bytes", sink.size()),
-                };
-                let tries = if failures > 0 { format!(", {} tries", failures + 1) } else { String::new() };
-                return Err(ApiError::bad_gateway(format!("{why} ({got}{tries}); nothing was stored")));
+            if !known.begun {
+                // A wrong URL, or a server that is down: say so at once.
+                return Err(ApiError::bad_gateway(why));
+            }
+            let Some(pause) = self.patience.pauses.get(failures) else {
+                let of = known.length.map(|length| format!(" of {length}")).unwrap_or_default();
+                let (got, tries) = (sink.size(), failures + 1);
+                let why = format!("{why} ({got}{of} bytes, {tries} tries); nothing was stored");
+                return Err(ApiError::bad_gateway(why));
             };
             tracing::debug!(%why, bytes = sink.size(), "an import is tried again");
             failures += 1;

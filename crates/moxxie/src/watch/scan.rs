@@ -67,7 +67,13 @@ pub fn scan(dir: &Path) -> io::Result<Vec<Found>> {
         if is_hidden(&profile.file_name()) || !profile.file_type().is_ok_and(|kind| kind.is_dir()) {
             continue;
         }
-        let Ok(files) = std::fs::read_dir(profile.path()) else { continue };
+        let files = match std::fs::read_dir(profile.path()) {
+            Ok(files) => files,
+            Err(error) => {
+                tracing::debug!(folder = %profile.path().display(), %error, "cannot be read");
+                continue;
+            }
+        };
         for file in files.flatten() {
             let name = file.file_name();
             if is_hidden(&name) || is_unfinished(&name) {

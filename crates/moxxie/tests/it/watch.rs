@@ -147,3 +147,24 @@ async fn after_a_start_only_what_is_new_is_put() {
     assert_eq!((third.look().await, third.look().await), (0, 1));
     assert_eq!(site.boot("/boot/assets/m/old").await.is(200).body, b"OLD BYTES");
 }
+
+#[tokio::test]
+async fn what_fails_is_tried_again() {
+    let (site, dir) = site().await;
+    fs::write(dir.path().join("m/k"), "kernel").unwrap();
+    let mut watcher = watcher(&site, &dir);
+    watcher.look().await;
+    let (assets, aside) = (&site.app.config.assets_dir, site.dir.path().join("aside"));
+    fs::rename(assets, &aside).unwrap();
+    for _ in 0..3 {
+        assert_eq!(watcher.look().await, 0);
+    }
+    fs::rename(&aside, assets).unwrap();
+    // It rests for some looks after each failure.
+    let mut looks = 0;
+    while watcher.look().await == 0 {
+        looks += 1;
+        assert!(looks < 20);
+    }
+    assert_eq!(site.boot("/boot/assets/m/k").await.is(200).body, b"kernel");
+}

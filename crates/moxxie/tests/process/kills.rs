@@ -198,7 +198,7 @@ async fn a_starting_replica_does_not_sweep_away_what_another_is_receiving() {
 /// An upload in parts goes on after `kill -9` where it stopped, to the right bytes.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_upload_in_parts_outlives_the_server() {
-    const SIZE: usize = 24 << 20;
+    const SIZE: usize = 6 << 20;
     let byte = |n: usize| (n / 1000 % 251) as u8;
     let bytes: Vec<u8> = (0..SIZE).map(byte).collect();
     let dir = tempfile::tempdir().unwrap();
@@ -215,7 +215,7 @@ async fn an_upload_in_parts_outlives_the_server() {
     };
     let send = |server: &Server, from: usize| {
         let request = server.client.request(Method::PATCH, &path).header("upload-offset", from.to_string());
-        let rest: Vec<Vec<u8>> = bytes[from..].chunks(64 * 1024).map(<[u8]>::to_vec).collect();
+        let rest: Vec<Vec<u8>> = bytes[from..].chunks(16 * 1024).map(<[u8]>::to_vec).collect();
         // Slowly enough to be hit in the middle.
         let body = futures_util::stream::unfold(rest.into_iter(), async |mut rest| {
             tokio::time::sleep(Duration::from_millis(1)).await;
@@ -227,7 +227,7 @@ async fn an_upload_in_parts_outlives_the_server() {
     let mut from = 0;
     for _ in 0..3 {
         let sending = send(&server, from);
-        until("some bytes", async || (offset(&server).await > from + (1 << 20)).then_some(())).await;
+        until("some bytes", async || (offset(&server).await > from + (256 << 10)).then_some(())).await;
         server.kill();
         sending.await.unwrap();
         server = setup.start().await;

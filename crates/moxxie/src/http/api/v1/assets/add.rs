@@ -61,7 +61,7 @@ impl AssetInput {
             (None, Some(id), sha256) => Source::Upload(uploads::id(&id, "/upload")?, sha256),
             (None, None, Some(sha256)) => Source::Stored(sha256),
             (None, None, None) => {
-                return Err(ApiError::field("", "says no source: give url, upload or sha256"));
+                return Err(ApiError::field("/url", "is missing: give url, upload or sha256"));
             }
         };
         let file = match (file, &source) {
