@@ -5,6 +5,7 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::events::EventSink;
 use crate::snapshot::{Snapshots, Writing};
+use crate::uploads::Uploads;
 use crate::waves::Waves;
 use metrics_exporter_prometheus::PrometheusHandle;
 use moxxie_core::audit::By;
@@ -27,6 +28,8 @@ pub struct App {
     store: Arc<Store>,
     /// The assets.
     pub assets: Assets,
+    /// Files that arrive in parts.
+    pub uploads: Uploads,
     /// What menus are answered from.
     pub snapshots: Arc<Snapshots>,
     /// The way of boots into the database.
@@ -78,8 +81,10 @@ impl App {
         tokio::spawn(keep);
         tokio::spawn(start);
         tokio::spawn(write);
+        let uploads = Uploads::new(config.data_dir.join("uploads"));
         Arc::new(App {
             config,
+            uploads,
             port,
             store,
             assets,

@@ -86,6 +86,9 @@ pub async fn run(given: Overrides, secrets: Secrets) -> Result<ExitCode> {
     app.snapshots.look().await;
     tokio::spawn(housekeeping(app.clone()));
     tokio::spawn(collecting(app.clone()));
+    if let Some(dir) = app.config.watch.clone() {
+        tokio::spawn(crate::watch::run(app.clone(), dir));
+    }
     tokio::spawn(server::signals(app.clone(), stop));
 
     let _ = crate::cli::out::line(format!("moxxie listening on http://{address}"));
@@ -137,6 +140,9 @@ async fn migrate_later(app: Arc<App>, store: Arc<Store>) {
 /// Closes windows whose time is over, follows the database's clock, removes what is old.
 async fn housekeeping(app: Arc<App>) {
     loop {
+        if let Err(error) = app.uploads.sweep(app.clock.now()).await {
+            tracing::warn!(%error, "uploads that were given up were not removed");
+        }
         if app.migrated.load(Ordering::SeqCst) {
             tidy(&app).await;
         }

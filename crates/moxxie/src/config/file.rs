@@ -50,6 +50,8 @@ pub struct FileConfig {
     #[serde(default)]
     pub access: Access,
     #[serde(default)]
+    pub assets: Assets,
+    #[serde(default)]
     pub boot: Boot,
     #[serde(default)]
     pub import: Import,
@@ -72,6 +74,7 @@ macro_rules! sections {
 
 sections! {
     Access { allow: Vec<String>, provisioning: Vec<String>, }
+    Assets { watch: String, }
     Boot {
         local_boot: String, arm_hours: i64, window_minutes: i64, settle_minutes: i64,
         token_prefix_v4: i64, token_prefix_v6: i64,
@@ -177,6 +180,11 @@ pub const TEMPLATE: &str = r#"# Moxxie settings. Every line shows the default; r
 # Networks that a machine must ask from to be given a boot token. Unset: the same as allow.
 # Narrow it to your provisioning VLAN: hosts elsewhere can then never fetch a config.
 #provisioning = ["10.10.0.0/24"]
+
+[assets]
+# A folder to fill shelves from: WATCH/PROFILE/FILE is put on that profile's shelf once it is
+# complete. Whoever may write there decides what machines boot. Nothing is deleted. Unset: off.
+#watch = "/srv/incoming"
 
 [boot]
 # How machines that nobody assigned reach their disk: auto, exit, sanboot or 404.

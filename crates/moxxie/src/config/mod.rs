@@ -45,6 +45,8 @@ pub struct Config {
     pub allow: Vec<IpNet>,
     /// Networks that assets may be imported from although they are private.
     pub import_allow: Vec<IpNet>,
+    /// Files that appear below this folder are put on shelves.
+    pub watch: Option<PathBuf>,
     /// What decisions and templates depend on.
     pub site: Site,
     /// How many days events are kept.
@@ -154,6 +156,11 @@ impl Config {
             public_url,
             allow,
             import_allow,
+            watch: match file.assets.watch {
+                None => None,
+                Some(text) if Path::new(&text).is_absolute() => Some(PathBuf::from(text)),
+                Some(_) => return Err(bad("assets.watch", "it is not a path that begins with /".into())),
+            },
             site,
             event_days: positive("limits.event_days", file.limits.event_days, 90, 36_500)?,
             event_rows: u32::try_from(rows).unwrap_or(200_000),

@@ -213,20 +213,26 @@ impl From<StoreError> for ApiError {
     }
 }
 
+impl From<ApiError> for Problem {
+    fn from(error: ApiError) -> Problem {
+        Problem {
+            kind: format!("urn:moxxie:problem:{}", error.code),
+            title: error.status.canonical_reason().unwrap_or("Error").to_owned(),
+            status: error.status.as_u16(),
+            detail: error.detail,
+            errors: error.errors,
+        }
+    }
+}
+
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
-        let problem = Problem {
-            kind: format!("urn:moxxie:problem:{}", self.code),
-            title: self.status.canonical_reason().unwrap_or("Error").to_owned(),
-            status: self.status.as_u16(),
-            detail: self.detail,
-            errors: self.errors,
-        };
-        let mut response = (self.status, Json(problem)).into_response();
+        let status = self.status;
+        let mut response = (status, Json(Problem::from(self))).into_response();
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-        match self.status {
+        match status {
             StatusCode::UNAUTHORIZED => {
                 headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
             }

@@ -9,5 +9,6 @@ pub mod extract;
 pub mod links;
 pub mod middleware;
 pub mod ops;
+pub mod progress;
 pub mod range;
 pub mod router;

@@ -2,7 +2,7 @@
 
 use crate::app::App;
 use crate::http::api::v1::{
-    apply, assets, assignments, audit, backup, events, explain, machines, profiles, tokens,
+    apply, assets, assignments, audit, backup, events, explain, machines, profiles, tokens, uploads,
 };
 use crate::http::{boot, docs, error, middleware, ops};
 use axum::Router;
@@ -35,8 +35,10 @@ pub fn described() -> OpenApiRouter<Arc<App>> {
             profiles::update::patch,
             profiles::delete::delete
         ))
-        .routes(routes!(assets::list, assets::import))
-        .routes(routes!(assets::upload, assets::remove))
+        .routes(routes!(assets::list::list, assets::add::add))
+        .routes(routes!(assets::upload::upload, assets::remove::remove))
+        .routes(routes!(uploads::create))
+        .routes(routes!(uploads::get, uploads::append, uploads::delete))
         .routes(routes!(assignments::list::list, assignments::create::create))
         .routes(routes!(
             assignments::get::get,

@@ -8,8 +8,11 @@
 mod api;
 mod bad_input;
 mod boot;
+mod imports;
 mod openapi;
 mod roles;
 mod shelf;
+mod uploads;
 mod util;
+mod watch;
 mod waves;

@@ -288,7 +288,10 @@ async fn a_storm_boots_in_waves() {
             let now = site.app.clock.now();
             let asset = Asset { file: file.parse().unwrap(), sha256: Digest([1; 32]), size, created_at: now };
             let by = site.app.by("test", [127, 0, 0, 1].into());
-            site.app.write().put_asset(made["id"].as_str().unwrap(), &asset, &by).await.unwrap();
+            let (store, now) = (site.app.write(), by.at);
+            let hour = moxxie_core::time::Span::hours(1);
+            let arrival = store.arrive(&asset.sha256, asset.size, now, now + hour).await.unwrap();
+            store.put_asset(made["id"].as_str().unwrap(), &asset, &arrival, &by).await.unwrap();
         }
     }
     let mac = |n: usize| format!("52:54:00:00:01:{n:02x}");

@@ -194,3 +194,50 @@ async fn a_starting_replica_does_not_sweep_away_what_another_is_receiving() {
     upload.await.unwrap().is(201);
     assert_eq!(b.client.get("/boot/assets/safe/big.img").await.is(200).body.len(), 512 * 1024);
 }
+
+/// An upload in parts goes on after `kill -9` where it stopped, to the right bytes.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_upload_in_parts_outlives_the_server() {
+    const SIZE: usize = 6 << 20;
+    let byte = |n: usize| (n / 1000 % 251) as u8;
+    let bytes: Vec<u8> = (0..SIZE).map(byte).collect();
+    let dir = tempfile::tempdir().unwrap();
+    let setup = Setup::new(dir.path());
+    let mut server = setup.start().await;
+    site::furnish(&server.client).await;
+    let made =
+        server.client.post("/api/v1/uploads", &serde_json::json!({"size": SIZE})).await.is(201).value();
+    let id = made["id"].as_str().unwrap().to_owned();
+    let path = format!("/api/v1/uploads/{id}");
+    let offset = async |server: &Server| {
+        let at = server.client.get(&path).await.is(200).value();
+        at["offset"].as_u64().unwrap() as usize
+    };
+    let send = |server: &Server, from: usize| {
+        let request = server.client.request(Method::PATCH, &path).header("upload-offset", from.to_string());
+        let rest: Vec<Vec<u8>> = bytes[from..].chunks(16 * 1024).map(<[u8]>::to_vec).collect();
+        // Slowly enough to be hit in the middle.
+        let body = futures_util::stream::unfold(rest.into_iter(), async |mut rest| {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+            Some((Ok::<_, std::io::Error>(rest.next()?), rest))
+        });
+        let (client, request) = (server.client.clone(), request.body(reqwest::Body::wrap_stream(body)));
+        tokio::spawn(async move { client.try_send(request).await })
+    };
+    let mut from = 0;
+    for _ in 0..3 {
+        let sending = send(&server, from);
+        until("some bytes", async || (offset(&server).await > from + (256 << 10)).then_some(())).await;
+        server.kill();
+        sending.await.unwrap();
+        server = setup.start().await;
+        let at = offset(&server).await;
+        assert!(at > from, "what had arrived is there");
+        from = at;
+    }
+    send(&server, from).await.unwrap().unwrap().is(200);
+    let body = serde_json::json!({"upload": id, "file": "big.img"});
+    server.client.post("/api/v1/boot/profiles/safe/assets", &body).await.is(201);
+    assert!(server.client.get("/boot/assets/safe/big.img").await.is(200).body == bytes);
+    assert_eq!(std::fs::read_dir(dir.path().join("uploads")).unwrap().count(), 0);
+}

@@ -2,6 +2,7 @@
 
 pub mod app;
 pub mod machine;
+pub mod origin;
 pub mod recipes;
 pub mod wire;
 

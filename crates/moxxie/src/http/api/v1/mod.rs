@@ -12,3 +12,4 @@ pub mod page;
 pub mod profiles;
 pub mod revision;
 pub mod tokens;
+pub mod uploads;

@@ -1,0 +1,68 @@
+//! `/api/v1/boot/profiles/{name}/assets`
+
+pub mod add;
+pub mod list;
+pub mod remove;
+pub mod upload;
+
+use crate::http::error::ApiError;
+use moxxie_core::asset::{Asset, Digest};
+use moxxie_core::name::FileName;
+use moxxie_core::profile::Profile;
+use moxxie_core::time::Timestamp;
+use moxxie_store::assets::AssetError;
+use serde::Serialize;
+use std::time::Duration;
+
+/// An upload that sends nothing for this long is given up.
+pub const SILENCE: Duration = Duration::from_secs(60);
+
+/// A file on a profile's shelf.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+#[allow(missing_docs, reason = "explained by their names")]
+pub struct AssetView {
+    #[schema(value_type = String)]
+    pub file: FileName,
+    /// SHA-256 of its bytes; also the `ETag` it is served with.
+    #[schema(value_type = String)]
+    pub sha256: Digest,
+    pub size: i64,
+    #[schema(value_type = String)]
+    pub created_at: Timestamp,
+    /// Where machines fetch it, below this server's address.
+    pub path: String,
+}
+
+impl AssetView {
+    /// A file as the API shows it.
+    pub fn of(profile: &Profile, asset: Asset) -> AssetView {
+        let path = format!("/boot/assets/{}/{}", profile.spec.name, asset.file);
+        AssetView {
+            file: asset.file,
+            sha256: asset.sha256,
+            size: asset.size,
+            created_at: asset.created_at,
+            path,
+        }
+    }
+}
+
+/// The refusal of a file with more than so many bytes.
+pub fn too_large(max: u64) -> ApiError {
+    ApiError::too_large(format!("larger than {} MiB (limits.asset_mib)", max / 1024 / 1024))
+}
+
+/// What went wrong on the assets' disk, in the API's words.
+pub fn asset_error(error: AssetError) -> ApiError {
+    match error {
+        AssetError::NoSpace { .. } => ApiError::full("the assets' disk is full: nothing was stored"),
+        AssetError::Mismatch { expected, got } => ApiError::field(
+            "/sha256",
+            format!("the bytes have SHA-256 {got}, not {expected}: nothing was stored"),
+        ),
+        error => {
+            tracing::error!(%error, "the assets' folder");
+            ApiError::unavailable("the assets' folder cannot be used; see /readyz and the log")
+        }
+    }
+}
