@@ -4,6 +4,7 @@ use crate::boots::Boots;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::events::EventSink;
+use crate::iso::Images;
 use crate::snapshot::{Snapshots, Writing};
 use metrics_exporter_prometheus::PrometheusHandle;
 use moxxie_core::audit::By;
@@ -26,6 +27,8 @@ pub struct App {
     store: Arc<Store>,
     /// The assets.
     pub assets: Assets,
+    /// What is in the images among them.
+    pub images: Images,
     /// What menus are answered from.
     pub snapshots: Arc<Snapshots>,
     /// The way of boots into the database.
@@ -79,6 +82,7 @@ impl App {
             port,
             store,
             assets,
+            images: Images::default(),
             snapshots,
             boots,
             events,

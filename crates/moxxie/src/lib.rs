@@ -10,6 +10,7 @@ pub mod events;
 pub mod firstrun;
 pub mod http;
 pub mod import;
+pub mod iso;
 pub mod openapi;
 pub mod serve;
 pub mod server;

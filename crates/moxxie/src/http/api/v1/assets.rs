@@ -41,7 +41,8 @@ pub struct AssetView {
     pub path: String,
 }
 
-fn view(profile: &Profile, asset: Asset) -> AssetView {
+/// Shows a file of a profile.
+pub fn view(profile: &Profile, asset: Asset) -> AssetView {
     let path = format!("/boot/assets/{}/{}", profile.spec.name, asset.file);
     AssetView { file: asset.file, sha256: asset.sha256, size: asset.size, created_at: asset.created_at, path }
 }
