@@ -53,13 +53,12 @@ impl<'c> Contents<'c> {
             Some((start, end)) => (start, Some(end)),
         };
         let first = self.paths.partition_point(|path| *path < start);
-        let mut matching = self.paths[first..]
-            .iter()
-            .take_while(|path| path.starts_with(start))
-            .copied()
-            .filter(|path| match end {
-                None => path.len() == start.len(),
-                Some(end) => path[start.len()..].ends_with(end) && !path[start.len()..].contains('/'),
+        let mut matching =
+            self.paths[first..].iter().take_while(|path| path.starts_with(start)).copied().filter(|path| {
+                match end {
+                    None => path.len() == start.len(),
+                    Some(end) => path[start.len()..].ends_with(end) && !path[start.len()..].contains('/'),
+                }
             });
         let shortest = matching.next()?;
         let exact = shortest.len() == start.len() + end.map_or(0, str::len);
@@ -81,10 +80,10 @@ impl<'c> Contents<'c> {
     }
 }
 
-/// The first version number in a text: digits with dots between them, after anything but a letter
-/// or digit other than `v`.
+/// The first version number in a text: a word of digits with dots between them, perhaps after
+/// a `v`.
 pub(super) fn version(text: &str) -> Option<String> {
-    text.replace("x86_64", "").split(|c: char| !(c.is_ascii_alphanumeric() || c == '.')).find_map(|word| {
+    text.split(|c: char| !(c.is_ascii_alphanumeric() || matches!(c, '.' | '_'))).find_map(|word| {
         let word = word.strip_prefix(['v', 'V']).unwrap_or(word).trim_end_matches('.');
         let number = word.len() <= 24
             && word.split('.').all(|part| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit()));

@@ -109,10 +109,8 @@ pub(super) const SYSTEMS: &[System] = &[
         name_parts: 1,
         boot_params: "--- quiet",
         keep_image: false,
-        notes: &[
-            "This installer looks for a CD-ROM drive and stops where there is none. For machines \
-             that boot from the network take Debian's netboot files: `moxxie asset fetch debian`.",
-        ],
+        notes: &["This installer looks for a CD-ROM drive and stops where there is none. For machines \
+             that boot from the network take Debian's netboot files: `moxxie asset fetch debian`."],
         ..ROW
     },
     // live-boot, man 7: Debian live, Clonezilla, GParted, VyOS.
@@ -355,9 +353,10 @@ fn fedora(contents: &Contents<'_>) -> Option<About> {
 fn system_rescue(contents: &Contents<'_>) -> Option<About> {
     let own = version(contents.text("sysresccd/version"));
     // RESCUE1101 is 11.01.
-    let label = contents.label().strip_prefix("RESCUE").filter(|rest| {
-        (3..=4).contains(&rest.len()) && rest.bytes().all(|b| b.is_ascii_digit())
-    });
+    let label = contents
+        .label()
+        .strip_prefix("RESCUE")
+        .filter(|rest| (3..=4).contains(&rest.len()) && rest.bytes().all(|b| b.is_ascii_digit()));
     let from_label = label.map(|rest| {
         let (major, minor) = rest.split_at(rest.len() - 2);
         format!("{major}.{minor}")

@@ -1,6 +1,6 @@
 //! What is in an image.
 
-use super::IsoError;
+use super::{IsoError, shown};
 use std::collections::{BTreeMap, VecDeque};
 
 /// Links that one path may lead over.
@@ -112,7 +112,7 @@ impl Index {
             let apart = a.first + a.length <= b.first;
             let same = a == b && one != other;
             if !apart && !same {
-                return Err(IsoError::Overlap((*one).to_owned(), (*other).to_owned()));
+                return Err(IsoError::Overlap(shown(one), shown(other)));
             }
         }
         Ok(())

@@ -17,6 +17,11 @@ pub use index::{Extent, FindError, Index, Member};
 pub use source::ReadAt;
 pub use walk::read;
 
+/// A path of an image as errors show it.
+fn shown(path: &str) -> String {
+    moxxie_core::boot::event::one_line(path, 60)
+}
+
 /// Why an image was refused. One line, which says what is wrong with it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum IsoError {

@@ -1,8 +1,7 @@
 //! Names in an image: how they are written, and which are refused.
 
-use super::IsoError;
+use super::{IsoError, shown};
 use hadris_iso::sync::read::DirEntry;
-use moxxie_core::boot::event::one_line;
 
 /// Longest name of a file or folder in bytes, as on Linux.
 const MAX_NAME: usize = 255;
@@ -47,7 +46,7 @@ fn check(name: &str, folder: &str) -> Result<(), IsoError> {
         name if name.len() > MAX_NAME => "it is too long",
         _ => return Ok(()),
     };
-    Err(IsoError::Name(format!("{:?} in /{folder}: {why}", one_line(name, 40))))
+    Err(IsoError::Name(format!("{:?} in {:?}: {why}", shown(name), shown(&format!("/{folder}")))))
 }
 
 /// `VMLINUZ.;1` is `vmlinuz`.

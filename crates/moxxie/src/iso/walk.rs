@@ -3,7 +3,7 @@
 use super::index::{Extent, Index, Member, Node};
 use super::name::{self, MAX_PATH, Names};
 use super::source::{Meter, Metered, ReadAt, SECTOR};
-use super::IsoError;
+use super::{IsoError, shown};
 use hadris_iso::file::EntryType;
 use hadris_iso::sync::directory::DirectoryRef;
 use hadris_iso::sync::read::{DirEntry, IsoImage};
@@ -34,7 +34,7 @@ pub fn read<S: ReadAt + ?Sized>(image: &S, size: u64) -> Result<Index, IsoError>
     let mut seen = HashSet::new();
     let mut folders = vec![(String::new(), root, 0)];
     while let Some((path, folder, depth)) = folders.pop() {
-        let shown = format!("/{path}");
+        let shown = shown(&format!("/{path}"));
         if !seen.insert(folder.extent.0) {
             return Err(IsoError::Circle(shown));
         }
@@ -148,7 +148,10 @@ impl Walk {
         };
         let below = matches!(node, Node::Folder).then(|| path.clone());
         if self.nodes.insert(path.into(), node).is_some() {
-            return Err(IsoError::Name(format!("two files of /{folder} have one name")));
+            return Err(IsoError::Name(format!(
+                "two files of {:?} have one name",
+                shown(&format!("/{folder}"))
+            )));
         }
         Ok(below)
     }
@@ -171,7 +174,7 @@ impl Walk {
         let end = first.and_then(|first| first.checked_add(length));
         match (first, end) {
             (Some(first), Some(end)) if end <= self.size => Ok(Extent { first, length }),
-            _ => Err(IsoError::CutOff(path.to_owned())),
+            _ => Err(IsoError::CutOff(shown(path))),
         }
     }
 }

@@ -8,6 +8,8 @@
 mod api;
 mod bad_input;
 mod boot;
+mod iso;
+mod iso_hostile;
 mod openapi;
 mod roles;
 mod util;
