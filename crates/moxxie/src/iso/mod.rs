@@ -15,7 +15,7 @@ pub use extract::{Extracted, Report, Step, Wanted, extract};
 pub use images::Images;
 pub use index::{Extent, FindError, Index, Member};
 pub use source::ReadAt;
-pub use walk::read;
+pub use walk::{Limits, read, read_within};
 
 /// A path of an image as errors show it.
 fn shown(path: &str) -> String {
@@ -50,6 +50,6 @@ pub enum IsoError {
     #[error("files of the image overlap: {0:?} and {1:?}")]
     Overlap(String, String),
     /// One of the bounds.
-    #[error("the image is too large to be looked through: more than {0}")]
+    #[error("the image is refused: too many {0}")]
     TooMuch(&'static str),
 }

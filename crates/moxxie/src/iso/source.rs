@@ -76,8 +76,8 @@ impl Meter {
             }
             None => Err(IsoError::TooMuch(what)),
         };
-        less(&self.entry, "64 KiB of names for one file")?;
-        less(&self.work, "512 MiB of folders")
+        less(&self.entry, "bytes of names for one file")?;
+        less(&self.work, "bytes of folders")
     }
 
     /// Why the library failed at reading `what`: our own reason, or what it says.

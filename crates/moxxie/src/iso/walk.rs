@@ -10,12 +10,25 @@ use hadris_iso::sync::read::{DirEntry, IsoImage};
 use std::collections::{BTreeMap, HashSet};
 use std::io;
 
-/// Deepest folder.
-const MAX_DEPTH: usize = 32;
-/// Files, folders and links.
-const MAX_ENTRIES: usize = 100_000;
-/// Bytes of all paths together: what an index holds in memory.
-const MAX_PATHS: usize = 8 * 1024 * 1024;
+/// What an image may have of everything. The DVDs of today's systems have less than a tenth of it.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// Folders inside of each other.
+    pub depth: usize,
+    /// Files, folders and links.
+    pub entries: usize,
+    /// Bytes of all paths together: what an index holds in memory.
+    pub paths: usize,
+    /// Bytes of all folders together.
+    pub folders: u64,
+}
+
+impl Default for Limits {
+    fn default() -> Limits {
+        Limits { depth: 32, entries: 100_000, paths: 8 * 1024 * 1024, folders: 32 * 1024 * 1024 }
+    }
+}
+
 /// Volume descriptors, of which an honest image has three or four.
 const MAX_DESCRIPTORS: u64 = 64;
 
@@ -25,13 +38,18 @@ const REGULAR: u32 = 0o100_000;
 
 /// Reads the index of an image of `size` bytes. Blocks; at worst for some tenths of a second.
 pub fn read<S: ReadAt + ?Sized>(image: &S, size: u64) -> Result<Index, IsoError> {
+    read_within(image, size, Limits::default())
+}
+
+/// The same with limits of the caller's.
+pub fn read_within<S: ReadAt + ?Sized>(image: &S, size: u64, limits: Limits) -> Result<Index, IsoError> {
     let label = check_descriptors(image, size)?;
     let meter = Meter::new();
     let iso = IsoImage::open(Metered::new(image, size, meter.clone()))
         .map_err(|error| meter.why(error, "its head"))?;
     let (names, root) = choose(&iso)?;
-    let mut walk = Walk { size, names, nodes: BTreeMap::new(), paths: 0 };
-    let mut seen = HashSet::new();
+    let mut walk = Walk { size, limits, names, nodes: BTreeMap::new(), paths: 0 };
+    let (mut seen, mut bytes) = (HashSet::new(), 0);
     let mut folders = vec![(String::new(), root, 0)];
     while let Some((path, folder, depth)) = folders.pop() {
         let shown = shown(&format!("/{path}"));
@@ -39,8 +57,12 @@ pub fn read<S: ReadAt + ?Sized>(image: &S, size: u64) -> Result<Index, IsoError>
             return Err(IsoError::Circle(shown));
         }
         walk.extent(folder.extent.0, folder.size as u64, &shown)?;
-        if depth > MAX_DEPTH {
-            return Err(IsoError::TooMuch("32 folders deep"));
+        bytes += folder.size as u64;
+        if depth > limits.depth {
+            return Err(IsoError::TooMuch("folders inside of each other"));
+        }
+        if bytes > limits.folders {
+            return Err(IsoError::TooMuch("bytes of folders"));
         }
         let handle = iso.open_dir(folder);
         let mut entries = handle.entries();
@@ -83,7 +105,7 @@ fn check_descriptors<S: ReadAt + ?Sized>(image: &S, size: u64) -> Result<String,
             _ => return Err(damaged("its volume descriptors have no end")),
         }
     }
-    Err(IsoError::TooMuch("64 volume descriptors"))
+    Err(IsoError::TooMuch("volume descriptors"))
 }
 
 fn damaged(why: &str) -> IsoError {
@@ -113,6 +135,7 @@ fn choose<D: hadris_iso::sync::Read + hadris_iso::sync::Seek>(
 
 struct Walk {
     size: u64,
+    limits: Limits,
     names: Names,
     nodes: BTreeMap<Box<str>, Node>,
     /// Bytes of all paths.
@@ -131,13 +154,13 @@ impl Walk {
         let mode = entry.rrip.as_ref().and_then(|rrip| Some(rrip.posix_attributes?.file_mode.read()));
         self.paths += path.len() + link.map_or(0, str::len);
         if path.len() > MAX_PATH || link.is_some_and(|target| target.len() > MAX_PATH) {
-            return Err(IsoError::TooMuch("1024 bytes of path"));
+            return Err(IsoError::TooMuch("bytes in one path"));
         }
-        if self.nodes.len() == MAX_ENTRIES {
-            return Err(IsoError::TooMuch("100,000 files"));
+        if self.nodes.len() == self.limits.entries {
+            return Err(IsoError::TooMuch("files"));
         }
-        if self.paths > MAX_PATHS {
-            return Err(IsoError::TooMuch("8 MiB of paths"));
+        if self.paths > self.limits.paths {
+            return Err(IsoError::TooMuch("bytes of paths"));
         }
         let node = match link {
             _ if entry.is_directory() => Node::Folder,
