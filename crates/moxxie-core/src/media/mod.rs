@@ -4,6 +4,7 @@
 //! Everything here comes out of an image that somebody else made: it ends up in names and
 //! descriptions only after it was reduced to the characters that these may have.
 
+mod about;
 mod contents;
 mod systems;
 

@@ -190,6 +190,15 @@ fn system_use_areas_elsewhere_are_read_within_bounds() {
 }
 
 #[test]
+fn relocated_folders_are_where_they_belong() {
+    let moved = record(b"MOVED", 30, 2048, FOLDER, &[nm("moved"), susp(b"RE", &[])]);
+    let mut disc = Disc::new(60, &[record(b"DEEP", 40, 0, 0, &[nm("deep"), cl(30)]), moved]);
+    disc.folder(30, ROOT, &[], &[file("kernel", 41, 10)]);
+    let index = look(&disc.bytes).unwrap();
+    assert_eq!(paths(&index), ["deep/kernel"]);
+}
+
+#[test]
 fn links_stay_inside() {
     let link = |name: &str, to: &str| record(name.to_uppercase().as_bytes(), 0, 0, 0, &[nm(name), sl(to)]);
     let mut disc = Disc::new(
