@@ -12,6 +12,7 @@ pub mod boot;
 pub mod ipxe;
 pub mod mac;
 pub mod machine;
+pub mod media;
 pub mod name;
 pub mod params;
 pub mod platform;

@@ -4,6 +4,7 @@ use crate::boots::Boots;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::events::EventSink;
+use crate::iso::Images;
 use crate::snapshot::{Snapshots, Writing};
 use crate::uploads::Uploads;
 use crate::waves::Waves;
@@ -30,6 +31,8 @@ pub struct App {
     pub assets: Assets,
     /// Files that arrive in parts.
     pub uploads: Uploads,
+    /// What is in the images among them.
+    pub images: Images,
     /// What menus are answered from.
     pub snapshots: Arc<Snapshots>,
     /// The way of boots into the database.
@@ -88,6 +91,7 @@ impl App {
             port,
             store,
             assets,
+            images: Images::default(),
             snapshots,
             boots,
             waves,

@@ -11,6 +11,7 @@ pub mod feed;
 pub mod firstrun;
 pub mod http;
 pub mod import;
+pub mod iso;
 pub mod openapi;
 pub mod serve;
 pub mod server;

@@ -6,8 +6,9 @@ use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 #[derive(OpenApi)]
 #[openapi(
     info(title = "Moxxie", description = "Network boot for people who run their own metal."),
-    // Its route is `/boot/{profile}`, because axum has no suffix patterns; this is its real name.
-    paths(crate::http::boot::menu::profile),
+    // Its route is `/boot/{profile}`, because axum has no suffix patterns; this is its real name. The
+    // member of an image is the rest of a path, which the description cannot say.
+    paths(crate::http::boot::menu::profile, crate::http::boot::member::member),
     tags(
         (name = "boot", description = "For machines; no login, behind the allowlist"),
         (name = "profiles", description = "What machines boot"),

@@ -2,7 +2,7 @@
 
 use crate::app::App;
 use crate::http::api::v1::{
-    apply, assets, assignments, audit, backup, events, explain, machines, profiles, tokens, uploads,
+    apply, assets, assignments, audit, backup, events, explain, extract, machines, profiles, tokens, uploads,
 };
 use crate::http::{boot, docs, error, middleware, ops};
 use axum::Router;
@@ -39,6 +39,7 @@ pub fn described() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(assets::upload::upload, assets::remove::remove))
         .routes(routes!(uploads::create))
         .routes(routes!(uploads::get, uploads::append, uploads::delete))
+        .routes(routes!(extract::extract))
         .routes(routes!(assignments::list::list, assignments::create::create))
         .routes(routes!(
             assignments::get::get,
@@ -75,6 +76,8 @@ pub fn finish(routes: Router<Arc<App>>, description: &OpenApi, app: Arc<App>) ->
     let routes = routes
         // axum has no suffix patterns: the handler takes the name and its `.ipxe` apart.
         .route("/boot/{profile}", get(boot::menu::profile))
+        // The description has no word for "the rest of the path".
+        .route("/boot/assets/{profile}/{file}/{*member}", get(boot::member::member))
         .route("/api/v1/openapi.json", docs::json(description))
         .route("/api/docs", docs::page(description))
         .fallback(not_found)

@@ -9,6 +9,8 @@ mod api;
 mod bad_input;
 mod boot;
 mod imports;
+mod iso;
+mod iso_hostile;
 mod openapi;
 mod roles;
 mod shelf;

@@ -25,6 +25,7 @@ const ROUTES: &[(&str, &str, For, &str, &str)] = &[
     ("get", "/boot/menu.ipxe", For::Anybody, "", ""),
     ("get", "/boot/{profile}.ipxe", For::Anybody, "", ""),
     ("get", "/boot/assets/{profile}/{file}", For::Anybody, "", ""),
+    ("get", "/boot/assets/{profile}/{file}/{member}", For::Anybody, "", ""),
     // The config routes know boot tokens, and an admin's token for previews: see `boot.rs`.
     ("get", "/boot/configs/{profile}/{mac}", For::Anybody, "", ""),
     ("get", "/boot/configs/{profile}/{mac}/{resource}", For::Anybody, "", ""),
@@ -63,6 +64,8 @@ const ROUTES: &[(&str, &str, For, &str, &str)] = &[
         r#"{"file":"copy","sha256":"3122b50fca9982f5fa043cb9c0e7bfe74d84943dd7e5ed360984f82972a9f3b1"}"#,
         "asset.put",
     ),
+    // Needs an image on the shelf: `iso.rs` counts its records.
+    ("post", "/api/v1/boot/profiles/{name}/assets/{file}/extract", For::Operator, "{}", ""),
     // An upload is nothing that machines see: the record is left when it becomes a file.
     ("post", "/api/v1/uploads", For::Operator, r#"{"size":4}"#, ""),
     ("get", "/api/v1/uploads/{id}", For::Operator, "", ""),
@@ -170,7 +173,10 @@ fn every_route_has_a_row_and_every_row_a_route() {
     for (method, path, who, _, audit) in ROUTES {
         let changes = *method != "get" && *who != For::Anybody;
         assert!(
-            !changes || !audit.is_empty() || path.starts_with("/api/v1/uploads"),
+            !changes
+                || !audit.is_empty()
+                || path.starts_with("/api/v1/uploads")
+                || path.ends_with("/extract"),
             "{method} {path} leaves no audit record"
         );
     }

@@ -110,7 +110,11 @@ pub async fn asset(
 }
 
 /// Looks the label up: in memory, so that downloads go on while the database is away.
-async fn find(app: &App, profile: &ProfileName, file: &FileName) -> Result<Option<Asset>, BootError> {
+pub(super) async fn find(
+    app: &App,
+    profile: &ProfileName,
+    file: &FileName,
+) -> Result<Option<Asset>, BootError> {
     let look = app.snapshots.look().await;
     match look.snapshot {
         Some(snapshot) => {

@@ -3,6 +3,8 @@
 pub mod asset;
 pub mod config;
 pub mod gate;
+pub mod member;
 pub mod menu;
 pub mod reply;
 pub mod report;
+pub mod send;

@@ -1,6 +1,7 @@
 //! What the tests stand on.
 
 pub mod app;
+pub mod iso;
 pub mod machine;
 pub mod origin;
 pub mod recipes;

@@ -7,6 +7,7 @@ pub mod audit;
 pub mod backup;
 pub mod events;
 pub mod explain;
+pub mod extract;
 pub mod machines;
 pub mod page;
 pub mod profiles;
