@@ -1,16 +1,16 @@
 //! One download, however many connections it takes.
 
 use super::address::{self, Unreachable};
+use super::parts::{Known, Sink};
 use crate::app::App;
-use crate::http::api::v1::assets::{asset_error, too_large};
+use crate::http::api::v1::assets::too_large;
 use crate::http::error::{ApiError, ApiResult};
 use crate::http::progress::Progress;
 use futures_util::StreamExt;
 use moxxie_core::boot::event::one_line;
 use moxxie_store::assets::AssetWriter;
 use reqwest::header::{
-    ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_RANGE, DATE, ETAG, HeaderMap, HeaderValue, IF_RANGE,
-    LAST_MODIFIED, LOCATION, RANGE, TRANSFER_ENCODING,
+    ACCEPT_ENCODING, CONTENT_ENCODING, HeaderMap, HeaderValue, IF_RANGE, LOCATION, RANGE, TRANSFER_ENCODING,
 };
 use reqwest::{Response, StatusCode, Version};
 use std::time::Duration;
@@ -61,22 +61,6 @@ pub(super) struct Download<'a> {
     pub exact: bool,
     pub patience: &'a Patience,
     pub progress: &'a Progress,
-}
-
-/// Where the bytes go.
-enum Sink {
-    File(Box<AssetWriter>),
-    Memory(Vec<u8>),
-}
-
-/// What is known of the file since its first answer.
-#[derive(Default)]
-struct Known {
-    /// The other server has begun to send it.
-    begun: bool,
-    length: Option<u64>,
-    /// Names this version of the file, for `If-Range`.
-    validator: Option<HeaderValue>,
 }
 
 /// Why a try ended.
@@ -345,59 +329,4 @@ fn cause(error: &reqwest::Error) -> String {
         true => "the connection failed".into(),
         false => one_line(&cause.to_string(), 120),
     }
-}
-
-impl Sink {
-    async fn file(app: &App) -> ApiResult<Sink> {
-        Ok(Sink::File(Box::new(app.assets.writer().await.map_err(asset_error)?)))
-    }
-
-    fn size(&self) -> u64 {
-        match self {
-            Sink::File(writer) => writer.size(),
-            Sink::Memory(bytes) => bytes.len() as u64,
-        }
-    }
-
-    async fn write(&mut self, chunk: &[u8]) -> ApiResult<()> {
-        match self {
-            Sink::File(writer) => writer.write(chunk).await.map_err(asset_error),
-            Sink::Memory(bytes) => {
-                bytes.extend_from_slice(chunk);
-                Ok(())
-            }
-        }
-    }
-}
-
-impl Known {
-    fn of(response: &Response) -> Known {
-        let headers = response.headers();
-        Known { begun: true, length: response.content_length(), validator: validator(headers) }
-    }
-
-    /// Whether this 206 goes on at the byte that was asked for, in the same version of the file.
-    /// RFC 9110, section 14.4: `bytes FIRST-LAST/LENGTH`.
-    fn continued_by(&mut self, response: &Response, from: u64) -> bool {
-        let headers = response.headers();
-        let range = headers.get(CONTENT_RANGE).and_then(|v| v.to_str().ok());
-        let Some((part, length)) = range.and_then(|r| r.strip_prefix("bytes ")?.split_once('/')) else {
-            return false;
-        };
-        let first = part.split_once('-').and_then(|(first, _)| first.parse::<u64>().ok());
-        let length = length.parse::<u64>().ok();
-        let same_length = self.length.is_none() || length.is_none() || self.length == length;
-        let now = validator(headers);
-        let same_version = now.is_none() || self.validator.is_none() || self.validator == now;
-        self.length = self.length.or(length);
-        first == Some(from) && same_length && same_version
-    }
-}
-
-/// A strong validator (RFC 9110, sections 8.8 and 13.1.5): an `ETag` without `W/`, else a
-/// `Last-Modified` that is older than the answer itself.
-fn validator(headers: &HeaderMap) -> Option<HeaderValue> {
-    let strong = headers.get(ETAG).filter(|tag| tag.as_bytes().starts_with(b"\""));
-    let dated = || headers.get(LAST_MODIFIED).filter(|at| headers.get(DATE).is_some_and(|date| date != *at));
-    strong.or_else(dated).cloned()
 }

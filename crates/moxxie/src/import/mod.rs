@@ -8,6 +8,7 @@
 
 mod address;
 mod fetch;
+mod parts;
 mod sums;
 
 pub use fetch::Patience;
