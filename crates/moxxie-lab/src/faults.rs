@@ -38,6 +38,8 @@ struct Passage<F> {
     passed: u64,
     /// What came and was not passed on yet.
     held: Bytes,
+    /// Bytes whose time was not waited for yet.
+    owed: u64,
     count: F,
 }
 
@@ -49,7 +51,7 @@ pub fn pass(
     base: u64,
     count: impl Fn(u64) + Send + 'static,
 ) -> impl Stream<Item = io::Result<Frame<Bytes>>> + Send {
-    let passage = Passage { body, faults, base, passed: 0, held: Bytes::new(), count };
+    let passage = Passage { body, faults, base, passed: 0, held: Bytes::new(), owed: 0, count };
     stream::unfold(Some(passage), |passage| async move {
         let mut passage = passage?;
         match passage.next().await {
@@ -70,8 +72,13 @@ impl<F: Fn(u64)> Passage<F> {
         }
         let mut most = self.held.len() as u64;
         if let Some(rate) = self.faults.bytes_per_second {
-            tokio::time::sleep(Duration::from_millis(20)).await;
-            most = most.min((rate / 50).max(1));
+            // At most a hundredth of a second's worth at once.
+            most = most.min((rate / 100).max(1));
+            self.owed += most;
+            if self.owed >= (rate / 100).max(1) {
+                tokio::time::sleep(Duration::from_secs_f64(self.owed as f64 / rate as f64)).await;
+                self.owed = 0;
+            }
         }
         for end in [self.faults.cut, self.faults.stall].into_iter().flatten() {
             most = most.min(end - self.passed);

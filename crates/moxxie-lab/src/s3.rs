@@ -162,13 +162,17 @@ async fn answer(shared: Arc<Shared>, request: Request<Incoming>) -> io::Result<R
         tokio::time::sleep(delay).await;
     }
     if faults.slow_down {
-        let text = "<?xml version=\"1.0\"?><Error><Code>SlowDown</Code></Error>";
-        let body = Full::from(text).map_err(|never| match never {}).boxed_unsync();
-        let mut response = Response::new(body);
-        *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
-        return Ok(response);
+        return Ok(refusal(StatusCode::SERVICE_UNAVAILABLE, "SlowDown"));
     }
-    let response = shared.service.call(request.map(s3s::Body::from)).await.map_err(|error| io::Error::other(format!("{error:?}")))?;
+    // As S3 says it; the server below would speak of the key.
+    if request.uri().path().split('/').nth(1) != Some(BUCKET) {
+        return Ok(refusal(StatusCode::NOT_FOUND, "NoSuchBucket"));
+    }
+    let response = shared
+        .service
+        .call(request.map(s3s::Body::from))
+        .await
+        .map_err(|error| io::Error::other(format!("{error:?}")))?;
     let (head, body) = response.into_parts();
     let object = method == Method::GET && head.status.is_success();
     if !object || (faults.cut.is_some() && !one_more_cut(&shared)) {
@@ -187,6 +191,13 @@ async fn answer(shared: Arc<Shared>, request: Request<Incoming>) -> io::Result<R
     };
     let body = StreamBody::new(pass(body, faults, base.unwrap_or(0), count)).boxed_unsync();
     Ok(Response::from_parts(head, body))
+}
+
+fn refusal(status: StatusCode, code: &str) -> Response<Body> {
+    let text = format!("<?xml version=\"1.0\"?><Error><Code>{code}</Code></Error>");
+    let mut response = Response::new(Full::from(text).map_err(|never| match never {}).boxed_unsync());
+    *response.status_mut() = status;
+    response
 }
 
 /// Whether this body is to be cut, too.

@@ -11,6 +11,7 @@ pub mod firstrun;
 pub mod http;
 pub mod import;
 pub mod openapi;
+pub mod scrub;
 pub mod serve;
 pub mod server;
 pub mod shelf;

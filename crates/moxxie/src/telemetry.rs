@@ -73,6 +73,9 @@ fn describe() {
     describe_counter!("moxxie_database_failures_total", "Looks at the database that failed");
     describe_gauge!("moxxie_database_up", "1 while the database answers");
     describe_counter!("moxxie_asset_bytes_total", "Bytes of assets sent");
+    describe_gauge!("moxxie_assets_writable", "1 while new assets can be stored");
+    describe_counter!("moxxie_assets_damaged_total", "Stored files that were found damaged or missing");
+    describe_counter!("moxxie_assets_scrubbed_bytes_total", "Bytes of stored files that were read anew");
     describe_gauge!("moxxie_connections", "Open connections");
     describe_counter!(
         "moxxie_connections_refused_total",

@@ -16,7 +16,9 @@ async fn main() -> ExitCode {
     let mut words = std::env::args().skip(1);
     while let Some(word) = words.next() {
         match (word.as_str(), words.next()) {
-            ("--listen", Some(address)) if address.parse::<SocketAddr>().is_ok_and(|a| a.ip().is_loopback()) => {
+            ("--listen", Some(address))
+                if address.parse::<SocketAddr>().is_ok_and(|a| a.ip().is_loopback()) =>
+            {
                 listen = address.parse().unwrap_or(listen);
             }
             ("--dir", Some(path)) => dir = Some(PathBuf::from(path)),

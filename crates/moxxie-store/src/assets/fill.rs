@@ -8,7 +8,7 @@ use super::cache::Cached;
 use super::s3::{away, silent};
 use super::verify::CHUNK;
 use super::writer::Temporary;
-use super::{AssetError, Arrived, Arriving, Readable, blocking, locked, unwritten};
+use super::{Arrived, Arriving, AssetError, Readable, blocking, locked, unwritten};
 use bytes::Bytes;
 use futures_util::StreamExt;
 use futures_util::stream::BoxStream;
@@ -112,7 +112,8 @@ impl Cached {
     ) -> Result<(), AssetError> {
         let begin = Instant::now() + self.times.first_byte;
         let slot = timeout_at(begin, self.slots.acquire()).await;
-        let _slot = slot.map_err(|_| AssetError::Away("too many files are fetched from S3 at once".into()))?;
+        let _slot =
+            slot.map_err(|_| AssetError::Away("too many files are fetched from S3 at once".into()))?;
         // Another fetch may have ended after the reader looked and before this one was begun.
         let (local, wanted) = (self.local().clone(), *digest);
         if blocking(move || Ok(local.look(&wanted).is_ok())).await? {

@@ -56,17 +56,20 @@ impl Remote {
         let options = ClientOptions::new()
             .with_timeout_disabled()
             .with_connect_timeout(config.times.look)
-            .with_allow_http(["AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT"].iter().any(|name| {
-                env.get(*name).is_some_and(|url| url.to_ascii_lowercase().starts_with("http://"))
-            }));
+            .with_allow_http(["AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT"].iter().any(
+                |name| env.get(*name).is_some_and(|url| url.to_ascii_lowercase().starts_with("http://")),
+            ));
         let mut builder = AmazonS3Builder::new().with_client_options(options).with_disable_bulk_delete(true);
-        for (name, value) in env.iter().filter(|(name, value)| name.starts_with("AWS_") && !value.is_empty()) {
+        for (name, value) in env.iter().filter(|(name, value)| name.starts_with("AWS_") && !value.is_empty())
+        {
             if let Ok(key) = name.to_ascii_lowercase().parse::<AmazonS3ConfigKey>() {
                 builder = builder.with_config(key, value);
             }
         }
         if !set("AWS_ACCESS_KEY_ID") {
-            tracing::info!("AWS_ACCESS_KEY_ID is not set: S3 credentials are asked from the cloud's metadata");
+            tracing::info!(
+                "AWS_ACCESS_KEY_ID is not set: S3 credentials are asked from the cloud's metadata"
+            );
         }
         let builder = builder.with_bucket_name(bucket);
         let build = |retries| {
@@ -169,7 +172,8 @@ impl Remote {
 
     /// A URL that opens an object for this long.
     pub async fn sign(&self, digest: &Digest, ttl: Duration) -> Result<String, AssetError> {
-        let signed = timeout(self.times.look, self.once.signed_url(Method::GET, &self.key(digest), ttl)).await;
+        let signed =
+            timeout(self.times.look, self.once.signed_url(Method::GET, &self.key(digest), ttl)).await;
         let url = signed.map_err(|_| silent(self.times.look))?.map_err(|error| away(&error))?;
         Ok(url.into())
     }

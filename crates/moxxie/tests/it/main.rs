@@ -10,4 +10,5 @@ mod bad_input;
 mod boot;
 mod openapi;
 mod roles;
+mod scrub;
 mod util;
