@@ -202,12 +202,8 @@ fn refusal(status: StatusCode, code: &str) -> Response<Body> {
 
 /// Whether this body is to be cut, too.
 fn one_more_cut(shared: &Shared) -> bool {
-    match &mut shared.faults.lock().unwrap().cuts {
-        None => true,
-        Some(0) => false,
-        Some(left) => {
-            *left -= 1;
-            true
-        }
-    }
+    let mut faults = shared.faults.lock().unwrap();
+    let cut = faults.cuts != Some(0);
+    faults.cuts = faults.cuts.map(|left| left.saturating_sub(1));
+    cut
 }

@@ -55,16 +55,17 @@ pub async fn check(app: &App) -> Result<Result<(), AssetError>, AssetError> {
 async fn watch(app: Arc<App>) {
     let mut well = true;
     loop {
-        let now = check(&app).await;
-        match now {
-            Ok(Ok(())) if !well => tracing::info!("assets can be read and stored again"),
-            Ok(Err(error)) if well => {
-                tracing::warn!(%error, "new assets cannot be stored; stored ones are served")
-            }
-            Err(ref error) if well => tracing::warn!(%error, "assets cannot be read"),
+        let trouble = match check(&app).await {
+            Ok(Ok(())) => None,
+            Ok(Err(error)) => Some(("new assets cannot be stored; stored ones are served", error)),
+            Err(error) => Some(("assets cannot be read", error)),
+        };
+        match &trouble {
+            Some((what, error)) if well => tracing::warn!(%error, "{what}"),
+            None if !well => tracing::info!("assets can be read and stored again"),
             _ => {}
         }
-        well = matches!(now, Ok(Ok(())));
+        well = trouble.is_none();
         tokio::time::sleep(LOOK).await;
     }
 }

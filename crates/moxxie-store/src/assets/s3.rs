@@ -16,6 +16,7 @@ use object_store::{
     BackoffConfig, ClientOptions, Error, GetOptions, GetRange, GetResult, MultipartUpload, ObjectStore,
     ObjectStoreExt, PutPayload, RetryConfig,
 };
+use std::fmt;
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::sync::{Arc, Mutex};
@@ -30,7 +31,6 @@ const MOST_PARTS: u64 = 10_000;
 const REST: Duration = Duration::from_secs(2);
 
 /// A bucket.
-#[derive(Debug)]
 pub(super) struct Remote {
     /// Tries once: whoever reads has his own patience.
     once: AmazonS3,
@@ -42,6 +42,13 @@ pub(super) struct Remote {
     failed: Mutex<Option<(Instant, AssetError)>>,
     /// When S3 was asked for its health, and what it said.
     health: tokio::sync::Mutex<Option<(Instant, Result<(), AssetError>)>>,
+}
+
+impl fmt::Debug for Remote {
+    /// Without the clients, which print their key.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Remote").field("prefix", &self.prefix).finish_non_exhaustive()
+    }
 }
 
 impl Remote {

@@ -1,7 +1,7 @@
 //! Care for stored files: what is damaged is found, told once, never sent, and healed.
 
-use crate::util::recipes::memtest;
-use crate::util::{PROFILES, Site};
+use crate::util::Site;
+use crate::util::recipes::{PROFILES, memtest};
 use lab::faults::Faults;
 use lab::s3::{BUCKET, TestS3};
 use moxxie::scrub;
