@@ -1,7 +1,7 @@
 //! An S3 server for scripts: prints how to reach it, and runs until it is killed.
 //!
-//! `eval "$(lab-s3 --listen 127.0.0.1:0 --dir DIR &)"` will not do, as it never ends: let it write
-//! into a file and wait for the last line.
+//! It never ends by itself: a script lets it write into a file, waits for the line with
+//! `MOXXIE_ASSETS_URL`, and reads the file with `.`.
 
 use std::io::Write;
 use std::net::SocketAddr;

@@ -105,9 +105,9 @@ impl Cached {
                 Err(error) => {
                     tracing::warn!(%error, sha256 = %digest, "a cached copy is fetched again");
                     self.local.remove(digest).await?;
+                    locked(&self.index).remove(digest);
                 }
             }
-            locked(&self.index).remove(digest);
             let fill = self.fill(digest, size);
             if let Some(readable) = fill.readable(digest, size).await? {
                 return Ok(readable);
