@@ -13,6 +13,7 @@ pub mod http;
 pub mod import;
 pub mod iso;
 pub mod openapi;
+pub mod scrub;
 pub mod serve;
 pub mod server;
 pub mod shelf;

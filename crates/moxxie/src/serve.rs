@@ -3,11 +3,11 @@
 use crate::app::{App, Parts};
 use crate::clock::Clock;
 use crate::config::{Config, Overrides};
-use crate::{firstrun, http, server, shelf, telemetry};
+use crate::{firstrun, http, scrub, server, shelf, telemetry};
 use anyhow::{Context, Result};
 use moxxie_core::time::Span;
 use moxxie_core::token::api_token_hash;
-use moxxie_store::assets::Assets;
+use moxxie_store::assets::{AssetError, Assets};
 use moxxie_store::{Store, StoreError};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -38,10 +38,14 @@ pub async fn run(given: Overrides, secrets: Secrets) -> Result<ExitCode> {
     let _lock = firstrun::lock(&config.data_dir)?;
     firstrun::config_template(&config.data_dir)?;
     let key = firstrun::site_key(&config.data_dir, secrets.secret_key.as_deref())?;
-    let assets = Assets::open(&config.assets_dir)
+    let assets = Assets::open(config.assets.clone())
         .await
         .with_context(|| format!("the assets' folder {}", config.assets_dir.display()))?;
-    assets.sweep_tmp().await.context("cannot sweep the assets' folder")?;
+    match assets.sweep_tmp().await {
+        // What is read-only can be read.
+        Err(error @ AssetError::ReadOnly(_)) => tracing::warn!(%error, "new assets cannot be stored"),
+        swept => drop(swept.context("cannot sweep the assets' folder")?),
+    }
 
     let store = Arc::new(Store::open(&config.database_url).await?);
     // A schema of a newer version must not be touched, and is worth an exit code of its own.
@@ -89,6 +93,7 @@ pub async fn run(given: Overrides, secrets: Secrets) -> Result<ExitCode> {
     if let Some(dir) = app.config.watch.clone() {
         tokio::spawn(crate::watch::run(app.clone(), dir));
     }
+    scrub::start(&app);
     tokio::spawn(server::signals(app.clone(), stop));
 
     let _ = crate::cli::out::line(format!("moxxie listening on http://{address}"));
@@ -157,7 +162,10 @@ async fn collecting(app: Arc<App>) {
     loop {
         if app.migrated.load(Ordering::SeqCst) {
             if !std::mem::replace(&mut reported, true) {
-                shelf::report_strangers(&app, &app.config.assets_dir).await;
+                // Copies of what is on S3 are strangers to nobody: the cache forgets them by itself.
+                if let Place::Folder(dir) = &app.config.assets.place {
+                    shelf::report_strangers(&app, dir).await;
+                }
             }
             shelf::sweep(&app).await;
         }

@@ -66,6 +66,11 @@ impl Snapshot {
         self.by_name.get(name)
     }
 
+    /// All shelves, in no order.
+    pub fn shelves(&self) -> impl Iterator<Item = &Arc<Shelf>> {
+        self.shelves.values()
+    }
+
     /// Number of assignments.
     pub fn len(&self) -> usize {
         self.by_id.len()

@@ -75,6 +75,9 @@ fn describe() {
     describe_counter!("moxxie_asset_bytes_total", "Bytes of assets sent");
     describe_gauge!("moxxie_boots_admitted", "Machines whose turn it is to boot; 0 without [limits]");
     describe_gauge!("moxxie_boots_waiting", "Machines that wait for their turn to boot");
+    describe_gauge!("moxxie_assets_writable", "1 while new assets can be stored");
+    describe_counter!("moxxie_assets_damaged_total", "Stored files that were found damaged or missing");
+    describe_counter!("moxxie_assets_scrubbed_bytes_total", "Bytes of stored files that were read anew");
     describe_gauge!("moxxie_connections", "Open connections");
     describe_counter!(
         "moxxie_connections_refused_total",

@@ -2,6 +2,7 @@
 
 use crate::config::Overrides;
 use crate::serve::Secrets;
+use moxxie_store::assets::S3Env;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -24,7 +25,7 @@ pub struct ServeArgs {
     /// The database: sqlite://PATH or postgres://… [default: sqlite://<data-dir>/moxxie.db].
     #[arg(long, env = "MOXXIE_DATABASE_URL", value_name = "URL", hide_env_values = true)]
     pub database_url: Option<String>,
-    /// Where assets are kept: file://DIR (s3:// is not in this version) [default: file://<data-dir>/assets].
+    /// Where assets are kept: file://DIR, or s3://BUCKET/PREFIX with the usual AWS_* variables [default: file://<data-dir>/assets].
     #[arg(long, env = "MOXXIE_ASSETS_URL", value_name = "URL")]
     pub assets_url: Option<String>,
     /// The address that boot scripts point to [default: the one each machine asked at].
@@ -41,6 +42,7 @@ pub async fn run(args: ServeArgs) -> anyhow::Result<ExitCode> {
         database_url: args.database_url,
         assets_url: args.assets_url,
         public_url: args.public_url,
+        s3_env: S3Env(std::env::vars().filter(|(name, _)| name.starts_with("AWS_")).collect()),
     };
     // These two are no flags: a command line can be read by every user of the machine.
     let secrets = Secrets {

@@ -74,7 +74,7 @@ macro_rules! sections {
 
 sections! {
     Access { allow: Vec<String>, provisioning: Vec<String>, }
-    Assets { watch: String, }
+    Assets { watch: String, cache_mib: i64, redirect: bool, scrub_mib_per_second: i64, }
     Boot {
         local_boot: String, arm_hours: i64, window_minutes: i64, settle_minutes: i64,
         token_prefix_v4: i64, token_prefix_v6: i64,
@@ -162,8 +162,11 @@ pub const TEMPLATE: &str = r#"# Moxxie settings. Every line shows the default; r
 #database_url = "sqlite://moxxie-data/moxxie.db"
 #database_url = "postgres://moxxie:PASSWORD@db.example/moxxie"
 
-# The folder of kernels, initrds and other assets.
+# Where kernels, initrds and other assets are: a folder, or a bucket for several replicas. For S3
+# set AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_REGION, and for other stores AWS_ENDPOINT_URL
+# in the environment.
 #assets_url = "file://moxxie-data/assets"
+#assets_url = "s3://bucket/prefix"
 
 # The address that machines reach Moxxie at. Unset: the Host header of each request.
 # Set it when a proxy or NAT stands between.
@@ -185,6 +188,14 @@ pub const TEMPLATE: &str = r#"# Moxxie settings. Every line shows the default; r
 # A folder to fill shelves from: WATCH/PROFILE/FILE is put on that profile's shelf once it is
 # complete. Whoever may write there decides what machines boot. Nothing is deleted. Unset: off.
 #watch = "/srv/incoming"
+# S3 only: most MiB of copies kept in the data folder (asset-cache). What was used last stays.
+#cache_mib = 20480
+# S3 only: send machines to S3 by a signed URL instead of passing the bytes on. They must reach S3
+# by the address in AWS_ENDPOINT_URL, and their firmware must follow redirects.
+#redirect = false
+# Stored files are read anew about once a week, at most this fast, to find what the disk lost.
+# 0 switches it off: damage is then found at the first read after a start.
+#scrub_mib_per_second = 20
 
 [boot]
 # How machines that nobody assigned reach their disk: auto, exit, sanboot or 404.

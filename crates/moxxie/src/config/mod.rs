@@ -7,6 +7,7 @@ pub use file::{ConfigError, FileConfig, TEMPLATE};
 use ipnet::IpNet;
 use moxxie_core::boot::wave;
 use moxxie_core::site::{Site, default_networks};
+use moxxie_store::assets::{AssetsConfig, Place, S3Env};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -26,6 +27,8 @@ pub struct Overrides {
     pub assets_url: Option<String>,
     /// `--public-url`.
     pub public_url: Option<String>,
+    /// The `AWS_*` variables.
+    pub s3_env: S3Env,
 }
 
 /// The settings in force.
@@ -37,8 +40,12 @@ pub struct Config {
     pub data_dir: PathBuf,
     /// The database. May hold a password: never logged.
     pub database_url: String,
-    /// The folder of the assets.
+    /// Where the assets are.
+    pub assets: AssetsConfig,
+    /// The folder of the assets on this machine: all of them, or the cache of those on S3.
     pub assets_dir: PathBuf,
+    /// How fast stored files are read anew, in bytes a second; 0: not at all.
+    pub scrub_rate: u64,
     /// Links in scripts begin with this; the request's own `Host` when unset.
     pub public_url: Option<String>,
     /// Networks that may use the boot routes.
@@ -93,8 +100,10 @@ impl Config {
             .or(file.database_url)
             .unwrap_or_else(|| format!("sqlite://{}", data_dir.join("moxxie.db").display()));
         let assets_url = given.assets_url.or(file.assets_url);
-        let assets_dir =
-            assets_dir(assets_url.as_deref(), &data_dir).map_err(|why| bad("assets_url", why))?;
+        let place = match assets_url.as_deref().map(Place::parse) {
+            None => Place::Folder(data_dir.join("assets")),
+            Some(place) => place.map_err(|why| bad("assets_url", why))?,
+        };
         let public_url = match given.public_url.or(file.public_url) {
             Some(url) => Some(check_public_url(&url).map_err(|why| bad("public_url", why))?),
             None => None,
@@ -138,6 +147,20 @@ impl Config {
         let most = 1_000_000;
         let unknown = positive("limits.unknown_machines", file.limits.unknown_machines, 10_000, most)?;
         let rows = positive("limits.event_rows", file.limits.event_rows, 200_000, 100_000_000)?;
+        let cache_mib = positive("assets.cache_mib", file.assets.cache_mib, 20 * 1024, 1_000_000_000)?;
+        let scrub_mib = match file.assets.scrub_mib_per_second {
+            Some(0) => 0,
+            other => positive("assets.scrub_mib_per_second", other, 20, most)?,
+        };
+        const MIB: u64 = 1024 * 1024;
+        let assets = AssetsConfig {
+            place,
+            cache_dir: data_dir.join("asset-cache"),
+            cache_bytes: cache_mib.unsigned_abs() * MIB,
+            redirect: file.assets.redirect.unwrap_or(false),
+            env: given.s3_env,
+            times: Default::default(),
+        };
         let max_mib = positive("limits.asset_mib", file.limits.asset_mib, 16 * 1024, most)?;
         // 0 says "no limit", as no line does.
         let limit = |key: &str, value: Option<i64>| match value {
@@ -152,7 +175,9 @@ impl Config {
         Ok(Config {
             listen,
             database_url,
-            assets_dir,
+            assets_dir: assets.dir().to_owned(),
+            assets,
+            scrub_rate: scrub_mib.unsigned_abs() * MIB,
             public_url,
             allow,
             import_allow,
@@ -166,7 +191,7 @@ impl Config {
             event_rows: u32::try_from(rows).unwrap_or(200_000),
             unknown_machines: u32::try_from(unknown).unwrap_or(10_000),
             waves,
-            max_asset_bytes: max_mib.unsigned_abs() * 1024 * 1024,
+            max_asset_bytes: max_mib.unsigned_abs() * MIB,
             shutdown_grace: match file.shutdown.grace_seconds {
                 Some(0) => Duration::ZERO,
                 other => seconds(positive("shutdown.grace_seconds", other, 1, 600)?),
@@ -201,20 +226,6 @@ fn networks(texts: &[String]) -> Result<Vec<IpNet>, String> {
             }
         })
         .collect()
-}
-
-fn assets_dir(url: Option<&str>, data_dir: &Path) -> Result<PathBuf, String> {
-    match url {
-        None => Ok(data_dir.join("assets")),
-        Some(url) => match url.strip_prefix("file://") {
-            Some(path) if !path.is_empty() => Ok(PathBuf::from(path)),
-            _ if url.starts_with("s3://") => {
-                Err("this version keeps assets in a local folder only: use file://FOLDER".into())
-            }
-            // Not repeated: it may hold a password, as may every URL.
-            _ => Err("it is not a URL such as file:///var/lib/moxxie/assets".into()),
-        },
-    }
 }
 
 fn check_public_url(text: &str) -> Result<String, String> {
@@ -273,6 +284,37 @@ mod tests {
         assert_eq!(both, Ok(wave::Limits { boots: Some(20), bytes: Some(3_000_000_000) }));
         let error = limits("[limits]\nboots_in_flight = -1\n").unwrap_err();
         assert!(error.contains("limits.boots_in_flight: -1 is less than 0"), "{error}");
+    }
+
+    #[test]
+    fn assets_are_in_the_data_folder_or_where_the_url_says() {
+        let dir = tempfile::tempdir().unwrap();
+        let load = |url: Option<&str>, toml: &str| {
+            std::fs::write(dir.path().join("moxxie.toml"), toml).unwrap();
+            let url = url.map(str::to_owned);
+            Config::load(Overrides {
+                data_dir: Some(dir.path().into()),
+                assets_url: url,
+                ..Overrides::default()
+            })
+        };
+        let config = load(None, "").unwrap();
+        assert_eq!(config.assets_dir, dir.path().join("assets"));
+        assert_eq!(config.scrub_rate, 20 * 1024 * 1024);
+        let toml =
+            "assets_url = \"s3://b/p\"\n[assets]\ncache_mib = 1\nredirect = true\nscrub_mib_per_second = 0";
+        let config = load(None, toml).unwrap();
+        assert_eq!(config.assets.place, Place::S3 { bucket: "b".into(), prefix: "p".into() });
+        assert_eq!(
+            (config.assets.cache_bytes, config.assets.redirect, config.scrub_rate),
+            (1024 * 1024, true, 0)
+        );
+        assert_eq!(config.assets_dir, dir.path().join("asset-cache"));
+        assert_eq!(load(Some("file:///a"), toml).unwrap().assets_dir, PathBuf::from("/a"));
+        for (url, toml) in [(Some("s3://k:canary@b"), ""), (None, "[assets]\ncache_mib = 0")] {
+            let error = load(url, toml).err().unwrap().to_string();
+            assert!(error.contains("assets") && !error.contains("canary"), "{error}");
+        }
     }
 
     #[test]

@@ -30,7 +30,8 @@ pub async fn readyz(State(app): State<Arc<App>>) -> Response {
         // It has just come back: for a moment armed machines are still told to wait.
         reasons.push("database: answers again, but the machines are not read yet".to_owned());
     }
-    if let Err(error) = app.assets.check().await {
+    // A store that can only be read serves machines: it stays in the load balancer.
+    if let Err(error) = crate::scrub::check(&app).await {
         reasons.push(format!("assets: {error}"));
     }
     let (status, body) = match reasons.is_empty() {

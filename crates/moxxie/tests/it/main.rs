@@ -13,6 +13,7 @@ mod iso;
 mod iso_hostile;
 mod openapi;
 mod roles;
+mod scrub;
 mod shelf;
 mod uploads;
 mod util;

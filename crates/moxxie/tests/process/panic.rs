@@ -21,7 +21,7 @@ async fn a_panic_costs_one_request() {
         Config::load(Overrides { data_dir: Some(dir.path().to_owned()), ..Overrides::default() }).unwrap();
     let store = Arc::new(Store::open(&config.database_url).await.unwrap());
     store.migrate().await.unwrap();
-    let assets = Assets::open(&config.assets_dir).await.unwrap();
+    let assets = Assets::open(config.assets.clone()).await.unwrap();
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let app = App::start(Parts {

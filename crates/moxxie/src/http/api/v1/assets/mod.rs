@@ -56,6 +56,7 @@ pub fn too_large(max: u64) -> ApiError {
 pub fn asset_error(error: AssetError) -> ApiError {
     match error {
         AssetError::NoSpace { .. } => ApiError::full("the assets' disk is full: nothing was stored"),
+        AssetError::ReadOnly(_) => ApiError::full("the assets' folder is read-only: nothing was stored"),
         AssetError::Mismatch { expected, got } => ApiError::field(
             "/sha256",
             format!("the bytes have SHA-256 {got}, not {expected}: nothing was stored"),
