@@ -3,6 +3,7 @@
 use crate::boots::Boots;
 use crate::clock::Clock;
 use crate::config::Config;
+use crate::downloads::{self, Downloads};
 use crate::events::EventSink;
 use crate::snapshot::{Snapshots, Writing};
 use metrics_exporter_prometheus::PrometheusHandle;
@@ -32,6 +33,8 @@ pub struct App {
     pub boots: Boots,
     /// The way of boot events into the database.
     pub events: EventSink,
+    /// The downloads of assets that run.
+    pub downloads: Downloads,
     /// The time.
     pub clock: Arc<Clock>,
     /// Signs boot tokens.
@@ -74,7 +77,7 @@ impl App {
         tokio::spawn(keep);
         tokio::spawn(start);
         tokio::spawn(write);
-        Arc::new(App {
+        let app = Arc::new(App {
             config,
             port,
             store,
@@ -82,13 +85,16 @@ impl App {
             snapshots,
             boots,
             events,
+            downloads: Downloads::default(),
             clock,
             key,
             admin_hash,
             metrics: crate::telemetry::metrics(),
             draining: AtomicBool::new(false),
             migrated: AtomicBool::new(false),
-        })
+        });
+        downloads::report::ends(&app);
+        app
     }
 
     /// The database, for reading.

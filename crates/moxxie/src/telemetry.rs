@@ -73,6 +73,7 @@ fn describe() {
     describe_counter!("moxxie_database_failures_total", "Looks at the database that failed");
     describe_gauge!("moxxie_database_up", "1 while the database answers");
     describe_counter!("moxxie_asset_bytes_total", "Bytes of assets sent");
+    describe_gauge!("moxxie_downloads_running", "Downloads of assets that run");
     describe_gauge!("moxxie_connections", "Open connections");
     describe_counter!(
         "moxxie_connections_refused_total",

@@ -74,7 +74,10 @@ pub struct Readable {
 pub struct Arriving(watch::Receiver<Arrived>);
 
 /// The state of an arrival.
-#[expect(dead_code, reason = "a folder on this disk has nothing to wait for")]
+#[cfg_attr(
+    not(feature = "testing"),
+    expect(dead_code, reason = "a folder on this disk has nothing to wait for")
+)]
 #[derive(Debug, Clone)]
 enum Arrived {
     /// So many bytes from the start may be read. Less than the size until the digest was checked.
@@ -99,6 +102,30 @@ impl Arriving {
             Ok(Arrived::Failed(error)) => Err(error.clone()),
             Err(_) => Err(AssetError::Away("the download was given up".into())),
         }
+    }
+}
+
+/// An arrival that a test drives.
+#[cfg(feature = "testing")]
+#[derive(Debug)]
+pub struct Arrival(watch::Sender<Arrived>);
+
+#[cfg(feature = "testing")]
+impl Arrival {
+    /// Nothing is there yet.
+    pub fn begin() -> (Arrival, Arriving) {
+        let (arrival, arriving) = watch::channel(Arrived::Bytes(0));
+        (Arrival(arrival), Arriving(arriving))
+    }
+
+    /// So many bytes from the start may be read.
+    pub fn there(&self, bytes: u64) {
+        self.0.send_replace(Arrived::Bytes(bytes));
+    }
+
+    /// It will not become whole.
+    pub fn fail(&self, error: AssetError) {
+        self.0.send_replace(Arrived::Failed(error));
     }
 }
 
