@@ -164,4 +164,6 @@ pub async fn signals(app: Arc<App>, stop: watch::Sender<bool>) -> std::io::Resul
 }
 
 #[cfg(test)]
+mod file_tests;
+#[cfg(test)]
 mod tests;

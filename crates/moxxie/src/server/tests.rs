@@ -7,10 +7,17 @@ const ASSET: usize = 40 * 1024 * 1024;
 
 /// A listener with one large asset; ends with its handle.
 async fn site(limits: Limits) -> (SocketAddr, Arc<watch::Sender<bool>>, tokio::task::JoinHandle<()>) {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
     let asset = bytes::Bytes::from(vec![7; ASSET]);
     let router = Router::new().route("/", axum::routing::get(async move || asset.clone()));
+    serving(router, limits).await
+}
+
+async fn serving(
+    router: Router,
+    limits: Limits,
+) -> (SocketAddr, Arc<watch::Sender<bool>>, tokio::task::JoinHandle<()>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
     let (stop, stopped) = watch::channel(false);
     let served = tokio::spawn(run(listener, router, Duration::from_secs(20), stopped, limits));
     (address, Arc::new(stop), served)

@@ -13,6 +13,7 @@
 
 mod canary;
 mod client;
+mod descriptors;
 mod firstrun;
 mod kills;
 mod outage;
