@@ -157,3 +157,53 @@ async fn read(file: &Arc<File>, window: Range<u64>) -> io::Result<Vec<u8>> {
 async fn blocking<T: Send + 'static>(work: impl FnOnce() -> io::Result<T> + Send + 'static) -> io::Result<T> {
     tokio::task::spawn_blocking(work).await.map_err(io::Error::other)?
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::downloads::{About, Downloads, Role};
+    use http_body_util::BodyExt;
+    use moxxie_core::asset::Digest;
+    use moxxie_core::time::Timestamp;
+    use std::io::Write;
+    use tokio::sync::OnceCell;
+
+    /// Nothing sends these bodies by the file: what is copied out of them is the same.
+    #[tokio::test]
+    async fn every_way_has_the_same_bytes_warm_or_cold() {
+        let bytes: Vec<u8> = (0..(FIRST + WINDOW + 70_001)).map(|n| (n * 7 % 251) as u8).collect();
+        let mut file = tempfile::tempfile().unwrap();
+        file.write_all(&bytes).unwrap();
+        file.sync_all().unwrap();
+        let (file, size) = (Arc::new(file), bytes.len() as u64);
+        let parts = [(0, size), (FIRST - 3, 10), (1, MAPPED - 1), (4095, MAPPED), (size - 100_000, 100_000)];
+        let downloads = Downloads::default();
+        for (first, length) in parts {
+            for windows in [None, Some(Arc::<Windows>::default())] {
+                rustix::fs::fadvise(&*file, 0, None, Advice::DontNeed).unwrap();
+                let readable = Readable { file: file.clone(), size, arriving: None };
+                let download = downloads.begin(About {
+                    profile: "p".parse().unwrap(),
+                    file: "file".parse().unwrap(),
+                    role: Role::Other,
+                    sha256: Digest([7; 32]),
+                    first,
+                    length,
+                    whole: false,
+                    peer: [127, 0, 0, 1].into(),
+                    started_at: Timestamp(0),
+                    machine: OnceCell::new(),
+                });
+                let body = body(readable, first, length, download, windows.clone());
+                let got = body.collect().await.unwrap().to_bytes();
+                let range = first as usize..(first + length) as usize;
+                assert!(got == bytes[range], "{first}+{length}: other bytes");
+                assert!(windows.is_none_or(|windows| {
+                    drop(got);
+                    windows.is_empty()
+                }));
+                assert!(downloads.running().is_empty());
+            }
+        }
+    }
+}
