@@ -6,6 +6,7 @@ use crate::error::Result;
 use moxxie_core::mac::MacAddr;
 use moxxie_core::machine::MachineSeen;
 use moxxie_core::time::Timestamp;
+use std::net::IpAddr;
 
 impl Store {
     /// Batch upsert of machines seen; unassigned ones beyond `cap` are dropped, oldest first.
@@ -76,6 +77,17 @@ impl Store {
         };
         let mut tx = self.read().await?;
         tx.rows(sql, args![at, mac, limit]).await?.iter().map(machine).collect()
+    }
+}
+
+impl Store {
+    /// The machines that asked from this address since then, newest first; 16 at most.
+    pub async fn machines_at(&self, ip: IpAddr, since: Timestamp) -> Result<Vec<MacAddr>> {
+        // Small tables, and one look for a download: no index on the address.
+        let sql = "SELECT mac FROM machines WHERE ip = $1 AND last_seen_at >= $2 \
+                   ORDER BY last_seen_at DESC, mac LIMIT 16";
+        let mut tx = self.read().await?;
+        tx.rows(sql, args![ip.to_string(), since]).await?.iter().map(|row| row.parse("mac")).collect()
     }
 }
 

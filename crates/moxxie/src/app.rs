@@ -3,6 +3,7 @@
 use crate::boots::Boots;
 use crate::clock::Clock;
 use crate::config::Config;
+use crate::downloads::{self, Downloads};
 use crate::events::EventSink;
 use crate::iso::Images;
 use crate::snapshot::{Snapshots, Writing};
@@ -41,6 +42,8 @@ pub struct App {
     pub waves: Waves,
     /// The way of boot events into the database.
     pub events: EventSink,
+    /// The downloads of assets that run.
+    pub downloads: Downloads,
     /// The time.
     pub clock: Arc<Clock>,
     /// Signs boot tokens.
@@ -85,7 +88,7 @@ impl App {
         tokio::spawn(start);
         tokio::spawn(write);
         let uploads = Uploads::new(config.data_dir.join("uploads"));
-        Arc::new(App {
+        let app = Arc::new(App {
             config,
             uploads,
             port,
@@ -96,13 +99,17 @@ impl App {
             boots,
             waves,
             events,
+            downloads: Downloads::default(),
             clock,
             key,
             admin_hash,
             metrics: crate::telemetry::metrics(),
             draining: AtomicBool::new(false),
             migrated: AtomicBool::new(false),
-        })
+        });
+        downloads::report::ends(&app);
+        tokio::spawn(downloads::report::keep_seats(Arc::downgrade(&app)));
+        app
     }
 
     /// The database, for reading.

@@ -164,6 +164,9 @@ impl Folder {
                 | EventKind::IdentityConflict
                 | EventKind::ConfigRefused
                 | EventKind::BootError
+                | EventKind::KernelFetched
+                | EventKind::InitrdFetched
+                | EventKind::DownloadAborted
         );
         if !repeats {
             out.push(event);

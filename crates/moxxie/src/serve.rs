@@ -7,7 +7,7 @@ use crate::{firstrun, http, scrub, server, shelf, telemetry};
 use anyhow::{Context, Result};
 use moxxie_core::time::Span;
 use moxxie_core::token::api_token_hash;
-use moxxie_store::assets::{AssetError, Assets};
+use moxxie_store::assets::{AssetError, Assets, Place};
 use moxxie_store::{Store, StoreError};
 use std::process::ExitCode;
 use std::sync::Arc;

@@ -78,6 +78,7 @@ fn describe() {
     describe_gauge!("moxxie_assets_writable", "1 while new assets can be stored");
     describe_counter!("moxxie_assets_damaged_total", "Stored files that were found damaged or missing");
     describe_counter!("moxxie_assets_scrubbed_bytes_total", "Bytes of stored files that were read anew");
+    describe_gauge!("moxxie_downloads_running", "Downloads of assets that run");
     describe_gauge!("moxxie_connections", "Open connections");
     describe_counter!(
         "moxxie_connections_refused_total",

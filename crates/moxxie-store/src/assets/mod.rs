@@ -162,6 +162,30 @@ impl Arriving {
     }
 }
 
+/// An arrival that a test drives.
+#[cfg(feature = "testing")]
+#[derive(Debug)]
+pub struct Arrival(watch::Sender<Arrived>);
+
+#[cfg(feature = "testing")]
+impl Arrival {
+    /// Nothing is there yet.
+    pub fn begin() -> (Arrival, Arriving) {
+        let (arrival, arriving) = watch::channel(Arrived::Bytes(0));
+        (Arrival(arrival), Arriving(arriving))
+    }
+
+    /// So many bytes from the start may be read.
+    pub fn there(&self, bytes: u64) {
+        self.0.send_replace(Arrived::Bytes(bytes));
+    }
+
+    /// It will not become whole.
+    pub fn fail(&self, error: AssetError) {
+        self.0.send_replace(Arrived::Failed(error));
+    }
+}
+
 /// What a look at the store says of a file, without reading it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Condition {

@@ -388,6 +388,9 @@ async fn logs(store: &Store) {
     assert_eq!(all[10].boot_profile.as_deref(), Some("safe"));
     let next = store.machines(Some((all[1].last_seen_at, all[1].mac_address)), 100).await.unwrap();
     assert_eq!(next, all[2..]);
+    let at = |ip: &str| store.machines_at(ip.parse().unwrap(), Timestamp(118));
+    assert_eq!(at("10.0.0.9").await.unwrap(), [mac(100), mac(119), mac(118)]);
+    assert!(at("10.0.0.8").await.unwrap().is_empty());
 
     let count = store.events_after(0, 1000).await.unwrap().len();
     let old = store.events_after(0, 1000).await.unwrap().iter().filter(|e| e.at < Timestamp(9_050)).count();

@@ -2,7 +2,8 @@
 
 use crate::app::App;
 use crate::http::api::v1::{
-    apply, assets, assignments, audit, backup, events, explain, extract, machines, profiles, tokens, uploads,
+    apply, assets, assignments, audit, backup, downloads, events, explain, extract, machines, profiles,
+    tokens, uploads,
 };
 use crate::http::{boot, docs, error, middleware, ops};
 use axum::Router;
@@ -51,6 +52,7 @@ pub fn described() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(assignments::arm::disarm))
         .routes(routes!(explain::explain))
         .routes(routes!(machines::list))
+        .routes(routes!(downloads::list))
         .routes(routes!(events::list))
         .routes(routes!(apply::apply))
         .routes(routes!(apply::export))

@@ -55,6 +55,8 @@ async fn one_arm_is_one_install_and_then_the_disk() {
         let want = [
             "armed",
             "boot",
+            "kernel_fetched",
+            "initrd_fetched",
             "config.delivered",
             "config.delivered",
             "report.started",

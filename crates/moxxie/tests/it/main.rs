@@ -8,6 +8,7 @@
 mod api;
 mod bad_input;
 mod boot;
+mod downloads;
 mod imports;
 mod iso;
 mod iso_hostile;

@@ -93,6 +93,7 @@ const ROUTES: &[(&str, &str, For, &str, &str)] = &[
     ("post", "/api/v1/boot/assignments/{mac}/disarm", For::Operator, "", "assignment.disarm"),
     ("get", "/api/v1/boot/explain", For::Viewer, "", ""),
     ("get", "/api/v1/boot/machines", For::Viewer, "", ""),
+    ("get", "/api/v1/boot/downloads", For::Viewer, "", ""),
     ("get", "/api/v1/boot/events", For::Viewer, "", ""),
     (
         "post",

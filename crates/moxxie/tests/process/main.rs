@@ -15,6 +15,7 @@ mod bundles;
 mod canary;
 mod client;
 mod collects;
+mod descriptors;
 mod firstrun;
 mod kills;
 mod outage;

@@ -465,6 +465,17 @@ fn stranger(request: &Request<'_>, shelf: &Shelf) -> Result<String, ComposeError
 /// Remembers the machine and what it was told. The machine does not wait for this.
 fn note(app: &App, request: &Request<'_>, decision: &Decision) {
     let claims = request.claims;
+    // It will fetch its files from the same address, without saying who it is.
+    let boots = match &decision.outcome {
+        Outcome::Boot { known, .. } => {
+            Some((claims.mac.unwrap_or(known.assignment.spec.mac_address), &known.shelf.profile.spec.name))
+        }
+        Outcome::BootUnassigned(shelf) => claims.mac.map(|mac| (mac, &shelf.profile.spec.name)),
+        _ => None,
+    };
+    if let Some((mac, profile)) = boots {
+        app.downloads.booted.note(request.peer, mac, profile, request.now);
+    }
     let message = match decision.next_step.as_str() {
         "" => decision.reason.clone(),
         next => format!("{} ({next})", decision.reason),

@@ -2,12 +2,12 @@
 //! it out. Installers want whole trees below one URL.
 
 use super::asset;
-use super::send::send;
+use super::send::{Asked, Piece, send};
 use crate::app::App;
+use crate::downloads::Role;
 use crate::http::error::BootError;
 use crate::iso::{Extent, FindError, IsoError};
 use axum::extract::{Path, State};
-use axum::http::{HeaderMap, Method};
 use axum::response::Response;
 use moxxie_core::name::{FileName, ProfileName};
 use moxxie_store::assets::AssetError;
@@ -27,8 +27,7 @@ use std::sync::Arc;
 pub async fn member(
     State(app): State<Arc<App>>,
     Path((profile, file, member)): Path<(String, String, String)>,
-    method: Method,
-    headers: HeaderMap,
+    asked: Asked,
 ) -> Result<Response, BootError> {
     let bad = |_| BootError::bad_request("moxxie: bad profile or file name");
     let profile: ProfileName = profile.parse().map_err(bad)?;
@@ -37,14 +36,11 @@ pub async fn member(
     if !file.as_str().to_ascii_lowercase().ends_with(".iso") {
         return Err(missing("only a .iso has files in it"));
     }
-    let image = asset::find(&app, &profile, &file).await?.ok_or_else(|| missing("no such image"))?;
+    let (image, _) = asset::find(&app, &profile, &file).await?.ok_or_else(|| missing("no such image"))?;
     let size = u64::try_from(image.size).unwrap_or(0);
     let unreadable = |error: AssetError| {
         tracing::error!(%profile, %file, %error, "an image cannot be read");
-        match error {
-            AssetError::NotRegular(_) => missing("image is no file, see log"),
-            _ => BootError::later("moxxie: image unreadable, see log"),
-        }
+        asset::unreadable(&error)
     };
     let readable = app.assets.read(&image.sha256, size).await.map_err(unreadable)?;
     if let Some(mut arriving) = readable.arriving.clone() {
@@ -71,6 +67,8 @@ pub async fn member(
         [] => Extent { first: 0, length: 0 },
         _ => return Err(missing("file lies in pieces, extract it")),
     };
-    let etag = format!("\"{}-{}-{}\"", image.sha256, extent.first, extent.length);
-    send(&app, readable, extent.first, extent.length, &etag, &headers, &method).await
+    let Extent { first, length } = extent;
+    let etag = format!("\"{}-{first}-{length}\"", image.sha256);
+    let role = Role::Other;
+    Ok(send(&app, asked, Piece { profile, file, role, sha256: image.sha256, readable, first, length, etag }))
 }

@@ -1,6 +1,7 @@
 //! The boot routes: for machines, without login.
 
 pub mod asset;
+pub(crate) mod body;
 pub mod config;
 pub mod gate;
 pub mod member;

@@ -1,50 +1,98 @@
-//! A run of bytes of a stored file as the answer to a GET or HEAD.
+//! Bytes of a stored file as the answer to a GET or HEAD.
 
+use super::body::body;
 use crate::app::App;
-use crate::http::error::BootError;
+use crate::downloads::{About, Role, report};
+use crate::http::extract::Peer;
 use crate::http::range::{Part, part};
+use crate::server::Windows;
 use axum::body::Body;
+use axum::extract::FromRequestParts;
+use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use futures_util::TryStreamExt;
+use moxxie_core::asset::Digest;
+use moxxie_core::name::{FileName, ProfileName};
 use moxxie_store::assets::Readable;
-use std::io::SeekFrom;
-use tokio::io::{AsyncReadExt, AsyncSeekExt};
-use tokio_util::io::ReaderStream;
+use std::convert::Infallible;
+use std::net::IpAddr;
+use std::sync::Arc;
+use tokio::sync::OnceCell;
 
-/// Bytes read from the disk at once; what one download holds in memory.
-const CHUNK: usize = 256 * 1024;
+/// How a file was asked for.
+pub struct Asked {
+    /// GET or HEAD.
+    pub method: Method,
+    /// Ranges and conditions.
+    pub headers: HeaderMap,
+    /// Who asks.
+    pub peer: IpAddr,
+    /// Of the connection; none where no socket of ours is below.
+    windows: Option<Arc<Windows>>,
+}
 
-/// Sends the `length` bytes of a file that begin at `first`, or the range of them that the headers
-/// ask for. All of the file has to be here.
-pub async fn send(
-    _app: &App,
-    readable: Readable,
-    first: u64,
-    length: u64,
-    etag: &str,
-    headers: &HeaderMap,
-    method: &Method,
-) -> Result<Response, BootError> {
-    let (status, from, send) = match part(headers, etag, length) {
-        Part::Whole => (StatusCode::OK, 0, length),
+impl<S: Sync> FromRequestParts<S> for Asked {
+    type Rejection = Infallible;
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
+        Ok(Asked {
+            method: parts.method.clone(),
+            headers: parts.headers.clone(),
+            peer: Peer::of(&parts.extensions).0,
+            windows: parts.extensions.get::<Arc<Windows>>().cloned(),
+        })
+    }
+}
+
+/// What is sent: a file of a shelf, or a part of it that is a file of its own.
+pub struct Piece {
+    /// The profile in the URL.
+    pub profile: ProfileName,
+    /// The file in the URL.
+    pub file: FileName,
+    /// What it is to the profile.
+    pub role: Role,
+    /// The digest of the whole stored file.
+    pub sha256: Digest,
+    /// The stored file.
+    pub readable: Readable,
+    /// Offset of the piece in it.
+    pub first: u64,
+    /// Bytes of the piece.
+    pub length: u64,
+    /// Names these bytes and no others; with its quotes.
+    pub etag: String,
+}
+
+/// Sends the piece, or the range of it that was asked for.
+pub fn send(app: &Arc<App>, asked: Asked, piece: Piece) -> Response {
+    let size = piece.length;
+    let (status, from, length) = match part(&asked.headers, &piece.etag, size) {
+        Part::Whole => (StatusCode::OK, 0, size),
         Part::Bytes { first, last } => (StatusCode::PARTIAL_CONTENT, first, last - first + 1),
         Part::NotModified => (StatusCode::NOT_MODIFIED, 0, 0),
         Part::Outside => (StatusCode::RANGE_NOT_SATISFIABLE, 0, 0),
     };
     let sends = matches!(status, StatusCode::OK | StatusCode::PARTIAL_CONTENT);
-    let body = if sends && method != Method::HEAD {
-        let broken = |_| BootError::later("moxxie: disk error");
-        let mut file = tokio::fs::File::from_std(readable.file.try_clone().map_err(broken)?);
-        file.seek(SeekFrom::Start(first + from)).await.map_err(broken)?;
-        let sent = metrics::counter!("moxxie_asset_bytes_total");
-        let stream = ReaderStream::with_capacity(file.take(send), CHUNK)
-            .inspect_ok(move |chunk| sent.increment(chunk.len() as u64));
-        Body::from_stream(stream)
+    let content = if sends && asked.method != Method::HEAD && length > 0 {
+        let first = piece.first + from;
+        let download = app.downloads.begin(About {
+            profile: piece.profile,
+            file: piece.file,
+            role: piece.role,
+            sha256: piece.sha256,
+            first,
+            length,
+            whole: status == StatusCode::OK,
+            peer: asked.peer,
+            started_at: app.clock.now(),
+            machine: OnceCell::new(),
+        });
+        report::identify(app, &download.about);
+        body(piece.readable, first, length, download, asked.windows)
     } else {
         Body::empty()
     };
-    let mut response = (status, body).into_response();
+    let mut response = (status, content).into_response();
     let out = response.headers_mut();
     out.insert(header::ACCEPT_RANGES, HeaderValue::from_static("bytes"));
     out.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"));
@@ -55,16 +103,16 @@ pub async fn send(
             out.insert(name, value);
         }
     };
-    add(header::ETAG, etag.to_owned());
+    add(header::ETAG, piece.etag);
     if sends {
-        add(header::CONTENT_LENGTH, send.to_string());
+        add(header::CONTENT_LENGTH, length.to_string());
     }
     match status {
         StatusCode::PARTIAL_CONTENT => {
-            add(header::CONTENT_RANGE, format!("bytes {from}-{}/{length}", from + send - 1));
+            add(header::CONTENT_RANGE, format!("bytes {from}-{}/{size}", from + length - 1));
         }
-        StatusCode::RANGE_NOT_SATISFIABLE => add(header::CONTENT_RANGE, format!("bytes */{length}")),
+        StatusCode::RANGE_NOT_SATISFIABLE => add(header::CONTENT_RANGE, format!("bytes */{size}")),
         _ => {}
     }
-    Ok(response)
+    response
 }

@@ -1,0 +1,64 @@
+//! One connection: HTTP/1.1 over a [`Socket`].
+
+use super::socket::Socket;
+use super::stopped;
+use axum::Router;
+use axum::extract::ConnectInfo;
+use http_body_util::BodyExt;
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use std::net::SocketAddr;
+use std::time::Duration;
+use tokio::sync::watch;
+use tower::ServiceExt;
+
+/// Time for a request's head, and for an idle connection. iPXE keeps its connection while it
+/// waits for `Retry-After`, so this is longer than the longest wait Moxxie asks for.
+const HEAD_TIME: Duration = Duration::from_secs(30);
+/// Bytes of a request's head at most, as hyper reads it.
+const HEAD_BYTES: usize = 64 * 1024;
+/// Header lines at most.
+const HEADERS: usize = 64;
+
+/// Serves a connection until it ends, or until `stop` says so and its answer is finished.
+pub(super) async fn serve(
+    mut socket: Socket,
+    peer: SocketAddr,
+    router: Router,
+    mut stop: watch::Receiver<bool>,
+) {
+    let windows = socket.windows();
+    let service = hyper::service::service_fn(move |request: hyper::Request<hyper::body::Incoming>| {
+        let (router, windows) = (router.clone(), windows.clone());
+        async move {
+            let mut request = request.map(axum::body::Body::new);
+            request.extensions_mut().insert(ConnectInfo(peer));
+            request.extensions_mut().insert(windows);
+            router.oneshot(request).await.map(|response| response.map(|body| body.boxed_unsync()))
+        }
+    });
+    let result = {
+        // HTTP/1.1 only: iPXE and installers speak nothing else, and less is exposed.
+        let served = http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(HEAD_TIME)
+            .max_headers(HEADERS)
+            .max_buf_size(HEAD_BYTES)
+            .half_close(false)
+            // Slices of files reach the socket as they are and are not copied together.
+            .writev(true)
+            .serve_connection(TokioIo::new(&mut socket), service);
+        tokio::pin!(served);
+        tokio::select! {
+            result = served.as_mut() => result,
+            () = stopped(&mut stop) => {
+                served.as_mut().graceful_shutdown();
+                served.await
+            }
+        }
+    };
+    if let Err(error) = result {
+        tracing::debug!(%error, %peer, "connection ended");
+    }
+    socket.linger().await;
+}

@@ -1,0 +1,169 @@
+//! The listener: accepts, limits, hands over, drains.
+
+mod connection;
+mod patience;
+mod peers;
+mod socket;
+mod windows;
+
+pub use windows::Windows;
+
+use crate::app::App;
+use axum::Router;
+use patience::Pace;
+use peers::Peers;
+use socket::Socket;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{Semaphore, watch};
+
+/// The least that a client has to take of what waits for it: 1 KiB a second, over a minute.
+const PACE: Pace = Pace { time: Duration::from_secs(60), bytes: 60 * 1024 };
+/// Open connections at most, however many files the process may open.
+const CONNECTIONS: usize = 8192;
+/// Open files left to the database, the log and uploads.
+const OTHER_FILES: u64 = 256;
+
+/// What clients may take up.
+#[derive(Debug, Clone, Copy)]
+struct Limits {
+    /// Open connections; further ones wait in the kernel's queue.
+    connections: usize,
+    /// Open connections of one peer; further ones are closed at once.
+    per_peer: usize,
+    /// The least that a client has to take of what is sent to it.
+    pace: Pace,
+}
+
+impl Limits {
+    /// The limits of a process that may open this many files. A download holds two: its
+    /// connection and its asset.
+    fn of(open_files: u64) -> Limits {
+        let connections = usize::try_from(open_files.saturating_sub(OTHER_FILES) / 2).unwrap_or(CONNECTIONS);
+        // Below this the limit on files is a mistake, and serving few is better than none.
+        let connections = connections.clamp(16, CONNECTIONS);
+        // One peer may be a load balancer with every machine behind it, so it may take half; a
+        // single host that takes them all still leaves the other half to the machines.
+        Limits { connections, per_peer: connections / 2, pace: PACE }
+    }
+}
+
+/// Raises the number of files that this process may open as far as it is allowed to; that number.
+fn open_files() -> u64 {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let given = getrlimit(Resource::Nofile);
+    if given.current != given.maximum {
+        let wanted = Rlimit { current: given.maximum, maximum: given.maximum };
+        if let Err(error) = setrlimit(Resource::Nofile, wanted) {
+            tracing::warn!(%error, "cannot raise the limit on open files");
+        }
+    }
+    getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX)
+}
+
+/// Serves until `stop` says so, then lets running requests finish within the drain time.
+pub async fn serve(listener: TcpListener, router: Router, app: Arc<App>, stop: watch::Receiver<bool>) {
+    let open_files = open_files();
+    let limits = Limits::of(open_files);
+    tracing::info!(open_files, connections = limits.connections, "limits of the listener");
+    run(listener, router, app.config.shutdown_drain, stop, limits).await;
+}
+
+async fn run(
+    listener: TcpListener,
+    router: Router,
+    drain: Duration,
+    mut stop: watch::Receiver<bool>,
+    limits: Limits,
+) {
+    let slots = Arc::new(Semaphore::new(limits.connections));
+    let peers = Arc::new(Peers::default());
+    let tracker = tokio_util::task::TaskTracker::new();
+    loop {
+        let accepted = tokio::select! {
+            accepted = accept(&listener, &slots) => accepted,
+            () = stopped(&mut stop) => break,
+        };
+        let (stream, peer, slot) = accepted;
+        // One peer alone must not take every slot there is.
+        let Some(seat) = peers.seat(peer.ip(), limits.per_peer) else {
+            metrics::counter!("moxxie_connections_refused_total").increment(1);
+            tracing::debug!(%peer, "too many connections of one peer");
+            continue;
+        };
+        let socket = Socket::new(stream, limits.pace);
+        let router = router.clone();
+        let stop = stop.clone();
+        tracker.spawn(async move {
+            metrics::gauge!("moxxie_connections").increment(1.0);
+            connection::serve(socket, peer, router, stop).await;
+            metrics::gauge!("moxxie_connections").decrement(1.0);
+            drop((slot, seat));
+        });
+    }
+    drop(listener);
+    tracker.close();
+    let running = tracker.len();
+    if running > 0 {
+        tracing::info!(running, "waiting for open connections");
+    }
+    if tokio::time::timeout(drain, tracker.wait()).await.is_err() {
+        tracing::warn!(cut = tracker.len(), "drain time is over; cutting the rest off");
+    }
+}
+
+async fn accept(
+    listener: &TcpListener,
+    slots: &Arc<Semaphore>,
+) -> (TcpStream, SocketAddr, tokio::sync::OwnedSemaphorePermit) {
+    loop {
+        let Ok(slot) = slots.clone().acquire_owned().await else {
+            // Nobody closes the semaphore; should it happen, wait rather than spin.
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            continue;
+        };
+        match listener.accept().await {
+            Ok((stream, peer)) => return (stream, peer, slot),
+            Err(error) => {
+                // Out of file descriptors, mostly: a pause instead of a busy loop.
+                tracing::warn!(%error, "cannot accept a connection");
+                tokio::time::sleep(Duration::from_millis(200)).await;
+            }
+        }
+    }
+}
+
+/// Ends once the listener is told to stop; the guard on the value is not held on to.
+async fn stopped(stop: &mut watch::Receiver<bool>) {
+    let _ = stop.wait_for(|stopped| *stopped).await.map(|_| ());
+}
+
+/// Waits for SIGTERM or SIGINT, then stops the listener after the grace time. A second signal
+/// ends the process at once.
+pub async fn signals(app: Arc<App>, stop: watch::Sender<bool>) -> std::io::Result<()> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut term = signal(SignalKind::terminate())?;
+    let mut int = signal(SignalKind::interrupt())?;
+    let mut next = async || {
+        tokio::select! { _ = term.recv() => {}, _ = int.recv() => {} }
+    };
+    next().await;
+    app.draining.store(true, Ordering::SeqCst);
+    tracing::info!("stopping: /readyz says 503, the listener closes soon");
+    tokio::select! {
+        () = tokio::time::sleep(app.config.shutdown_grace) => {}
+        () = next() => std::process::exit(0),
+    }
+    let _ = stop.send(true);
+    next().await;
+    tracing::warn!("second signal: stopping now");
+    std::process::exit(0)
+}
+
+#[cfg(test)]
+mod file_tests;
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,64 @@
+//! Open connections by peer. An IPv6 host owns its whole /64.
+
+use std::collections::HashMap;
+use std::net::{IpAddr, Ipv6Addr};
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// The count for each peer.
+#[derive(Default)]
+pub(super) struct Peers {
+    open: Mutex<HashMap<IpAddr, usize>>,
+}
+
+/// One connection's place among those of its peer; given back when dropped.
+pub(super) struct Seat {
+    peers: Arc<Peers>,
+    peer: IpAddr,
+}
+
+impl Peers {
+    /// A place for one more connection of this peer, unless it has enough.
+    pub fn seat(self: &Arc<Self>, ip: IpAddr, most: usize) -> Option<Seat> {
+        let peer = match ip.to_canonical() {
+            IpAddr::V6(ip) => IpAddr::V6(Ipv6Addr::from_bits(ip.to_bits() >> 64 << 64)),
+            v4 => v4,
+        };
+        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = open.entry(peer).or_default();
+        if *count >= most {
+            return None;
+        }
+        *count += 1;
+        Some(Seat { peers: self.clone(), peer })
+    }
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        let mut open = self.peers.open.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(count) = open.get_mut(&self.peer) {
+            *count -= 1;
+            if *count == 0 {
+                open.remove(&self.peer);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn peers_are_addresses_or_prefixes() {
+        let peers = Arc::new(Peers::default());
+        let seat = |ip: &str| peers.seat(ip.parse().unwrap(), 1);
+        let held = [seat("10.0.0.1"), seat("fd00::1")];
+        assert!(held.iter().all(Option::is_some));
+        assert!(seat("::ffff:10.0.0.1").is_none(), "the same address");
+        assert!(seat("fd00::2").is_none(), "the same /64");
+        assert!(seat("10.0.0.2").is_some() && seat("fd00:0:0:1::1").is_some());
+        drop(held);
+        assert!(peers.open.lock().unwrap().is_empty());
+    }
+}

@@ -1,0 +1,280 @@
+//! One client's socket: sends files with `sendfile(2)`, counts what was sent and what arrived,
+//! and does not wait for ever.
+
+use super::patience::{Pace, Patience};
+use super::windows::{Hit, Windows};
+use crate::downloads::Download;
+use rustix::io::Errno;
+use rustix::net::{SendAncillaryBuffer, SendFlags, sendmsg, sockopt};
+use std::future::poll_fn;
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, Interest, ReadBuf};
+use tokio::net::TcpStream;
+use tokio::time::{Instant, Sleep};
+
+/// Bytes of a file in one system call at most. The socket's buffer is smaller as a rule.
+const CALL: usize = 8 * 1024 * 1024;
+/// How often the kernel is asked whether the last bytes arrived: there is no event for it.
+const FIRST_LOOK: Duration = Duration::from_millis(5);
+const LATER_LOOK: Duration = Duration::from_millis(500);
+
+/// The socket.
+pub(super) struct Socket {
+    stream: TcpStream,
+    windows: Arc<Windows>,
+    patience: Patience,
+    /// Bytes that the kernel accepted on this connection.
+    written: u64,
+    /// Downloads whose last byte was accepted when so many bytes were written, and did not arrive
+    /// yet.
+    arriving: Vec<(u64, Arc<Download>)>,
+    look: Option<(Pin<Box<Sleep>>, Duration)>,
+    /// The end was sent, which the kernel counts as one more byte.
+    ended: bool,
+}
+
+impl Socket {
+    pub fn new(stream: TcpStream, pace: Pace) -> Socket {
+        // Small answers must not wait for an acknowledgment (Nagle).
+        let _ = stream.set_nodelay(true);
+        // A peer that vanished, or whose window stays closed, frees the kernel's buffers as well.
+        let time = u32::try_from(pace.time.as_millis()).unwrap_or(u32::MAX);
+        let _ = sockopt::set_tcp_user_timeout(&stream, time);
+        Socket {
+            stream,
+            windows: Arc::default(),
+            patience: Patience::new(pace),
+            written: 0,
+            arriving: vec![],
+            look: None,
+            ended: false,
+        }
+    }
+
+    /// Where bodies say which of their bytes lie in files.
+    pub fn windows(&self) -> Arc<Windows> {
+        self.windows.clone()
+    }
+
+    /// After the last answer: waits until downloads that were handed to the kernel have arrived.
+    pub async fn linger(mut self) {
+        if self.arriving.is_empty() {
+            return;
+        }
+        let _ = AsyncWriteExt::shutdown(&mut self).await;
+        poll_fn(|cx| {
+            if self.poll_spent(cx).is_ready() {
+                self.reset();
+                return Poll::Ready(());
+            }
+            match self.stream.take_error() {
+                Ok(None) => self.poll_arrived(cx),
+                _ => Poll::Ready(()),
+            }
+        })
+        .await;
+        self.note();
+    }
+
+    fn poll_send(&mut self, cx: &mut Context<'_>, bufs: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
+        while self.stream.poll_write_ready(cx)?.is_ready() {
+            let sent = self.stream.try_io(Interest::WRITABLE, || send(&self.stream, &self.windows, bufs));
+            match sent {
+                Ok(sent) => {
+                    self.sent(bufs, sent);
+                    return Poll::Ready(Ok(sent));
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => {
+                    self.note();
+                    return Poll::Ready(Err(error));
+                }
+            }
+        }
+        if self.poll_spent(cx).is_pending() {
+            return Poll::Pending;
+        }
+        self.note();
+        self.reset();
+        let why = "the client took too little for too long";
+        Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, why)))
+    }
+
+    /// Makes the close that follows a reset: the kernel would keep the unread megabytes.
+    fn reset(&self) {
+        let _ = sockopt::set_socket_linger(&self.stream, Some(Duration::ZERO));
+    }
+
+    /// Bytes that the kernel accepted and the client did not acknowledge.
+    fn waiting(&self) -> u64 {
+        waiting(&self.stream).saturating_sub(self.ended.into())
+    }
+
+    fn poll_spent(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let (stream, written) = (&self.stream, self.written);
+        self.patience.poll_spent(cx, || written.saturating_sub(waiting(stream)))
+    }
+
+    /// Counts what the kernel accepted for the downloads it belongs to.
+    fn sent(&mut self, bufs: &[IoSlice<'_>], mut sent: usize) {
+        if !self.windows.is_empty() {
+            let mut position = self.written;
+            for buf in bufs {
+                let here = sent.min(buf.len());
+                sent -= here;
+                position += here as u64;
+                let hit = if here > 0 { self.windows.find(buf.as_ptr().addr()) } else { None };
+                if let Some(Hit { download, .. }) = hit
+                    && download.sent(here as u64)
+                {
+                    self.arriving.push((position, download));
+                    self.look = None;
+                }
+            }
+            self.written = position + sent as u64;
+            return;
+        }
+        self.written += sent as u64;
+    }
+
+    /// Ready when nothing that was sent is on its way any more.
+    fn poll_arrived(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        loop {
+            let arrived = self.written.saturating_sub(self.waiting());
+            self.arriving.retain(|(position, download)| {
+                let on_its_way = *position > arrived;
+                if !on_its_way {
+                    download.arrived();
+                }
+                on_its_way
+            });
+            if self.arriving.is_empty() {
+                self.look = None;
+                return Poll::Ready(());
+            }
+            let (timer, pause) =
+                self.look.get_or_insert_with(|| (Box::pin(tokio::time::sleep(FIRST_LOOK)), FIRST_LOOK));
+            std::task::ready!(timer.as_mut().poll(cx));
+            *pause = (*pause * 2).min(LATER_LOOK);
+            timer.as_mut().reset(Instant::now() + *pause);
+        }
+    }
+
+    /// Says how far the downloads came that go no further.
+    fn note_cut(&self) {
+        let waiting = self.waiting();
+        for download in self.windows.downloads() {
+            download.lacks(waiting);
+        }
+    }
+
+    /// The same of all downloads: the connection is broken.
+    fn note(&mut self) {
+        self.note_cut();
+        let arrived = self.written.saturating_sub(self.waiting());
+        for (position, download) in self.arriving.drain(..) {
+            match position.saturating_sub(arrived) {
+                0 => download.arrived(),
+                lacking => download.lacks(lacking),
+            }
+        }
+    }
+}
+
+/// Sends the first of these bytes: those of a file by the file, what lies before them as they are.
+fn send(stream: &TcpStream, windows: &Windows, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
+    let mut file = None;
+    let mut before = bufs;
+    if !windows.is_empty() {
+        for (at, buf) in bufs.iter().enumerate().filter(|(_, buf)| !buf.is_empty()) {
+            if let Some(Hit { length, file: Some(found), .. }) = windows.find(buf.as_ptr().addr()) {
+                file = Some((found, length.min(buf.len()).min(CALL)));
+                before = &bufs[..at];
+                break;
+            }
+        }
+    }
+    match file {
+        Some(((file, mut offset), length)) if before.iter().all(|buf| buf.is_empty()) => {
+            match rustix::fs::sendfile(stream, &*file, Some(&mut offset), length)? {
+                0 => Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the file became shorter")),
+                sent => Ok(sent),
+            }
+        }
+        // The head and the first bytes of its file go out in one segment.
+        Some(_) => Ok(write(stream, before, SendFlags::MORE)?),
+        None => Ok(write(stream, bufs, SendFlags::empty())?),
+    }
+}
+
+fn write(stream: &TcpStream, bufs: &[IoSlice<'_>], flags: SendFlags) -> Result<usize, Errno> {
+    let flags = flags | SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
+    sendmsg(stream, bufs, &mut SendAncillaryBuffer::default(), flags)
+}
+
+/// Bytes that the kernel accepted and the peer did not acknowledge (`SIOCOUTQ`, tcp(7)).
+#[allow(unsafe_code)]
+fn waiting(stream: &TcpStream) -> u64 {
+    const SIOCOUTQ: rustix::ioctl::Opcode = 0x5411;
+    // SAFETY: on a TCP socket SIOCOUTQ writes one int, which is what the getter makes room for.
+    let waiting =
+        unsafe { rustix::ioctl::ioctl(stream, rustix::ioctl::Getter::<SIOCOUTQ, std::ffi::c_int>::new()) };
+    waiting.ok().and_then(|waiting| u64::try_from(waiting).ok()).unwrap_or(0)
+}
+
+impl AsyncRead for Socket {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let before = buf.filled().len();
+        let read = Pin::new(&mut self.stream).poll_read(cx, buf);
+        match &read {
+            // While nothing is asked hyper only reads, so this is where the wait goes on.
+            Poll::Pending if !self.arriving.is_empty() => {
+                let _ = self.poll_arrived(cx);
+            }
+            // The client closed; what is on its way may still arrive.
+            Poll::Ready(Ok(())) if buf.filled().len() == before => self.note_cut(),
+            Poll::Ready(Err(_)) => self.note(),
+            _ => {}
+        }
+        read
+    }
+}
+
+impl AsyncWrite for Socket {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        self.poll_send(cx, &[IoSlice::new(buf)])
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        self.poll_send(cx, bufs)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        // hyper flushes when it has nothing left to write: from here on the client is not late.
+        self.patience.rest();
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let shut = Pin::new(&mut self.stream).poll_shutdown(cx);
+        self.ended |= matches!(shut, Poll::Ready(Ok(())));
+        shut
+    }
+}
