@@ -131,7 +131,6 @@ async fn a_file_that_shrinks_is_cut() {
 }
 
 /// Lets nothing in any more that comes to this socket: the other end sees a line that is cut.
-#[allow(unsafe_code)]
 fn cut(stream: &TcpStream) {
     // `struct sock_filter` and `struct sock_fprog` of linux/filter.h.
     #[repr(C)]
