@@ -56,8 +56,8 @@ async fn silence_is_an_error_before_the_first_byte_and_a_cut_after_it() {
     let bytes = noise(3, 1_500_000);
     let digest = put(&bucket.assets, &bytes).await;
     let short = |config: &mut AssetsConfig| {
-        config.times.first_byte = Duration::from_millis(300);
-        config.times.silence = Duration::from_millis(300);
+        config.times.first_byte = Duration::from_millis(500);
+        config.times.silence = Duration::from_millis(500);
     };
     let (dir, assets) = bucket.replica(short).await;
     bucket.server.set(Faults { delay: Some(Duration::from_secs(600)), ..Faults::default() });
@@ -66,6 +66,8 @@ async fn silence_is_an_error_before_the_first_byte_and_a_cut_after_it() {
     away(fetch(&assets, &digest, bytes.len()).await);
     nothing_half(&dir);
 
+    let short = |config: &mut AssetsConfig| config.times.silence = Duration::from_millis(500);
+    let (dir, assets) = bucket.replica(short).await;
     bucket.server.set(Faults { stall: Some(700_000), ..Faults::default() });
     let mut readable = assets.read(&digest, 1_500_000).await.unwrap();
     let arriving = readable.arriving.as_mut().unwrap();
@@ -77,10 +79,11 @@ async fn silence_is_an_error_before_the_first_byte_and_a_cut_after_it() {
         }
     };
     assert!(matches!(error, AssetError::Away(_)), "{error}");
-    assert_eq!(there, 700_000);
+    assert!(0 < there && there <= 700_000, "{there}");
     nothing_half(&dir);
     bucket.server.heal();
-    assert!(fetch(&assets, &digest, bytes.len()).await.unwrap() == bytes);
+    let patient = Assets::open(config(&bucket.server, dir.path(), |_| {})).await.unwrap();
+    assert!(fetch(&patient, &digest, bytes.len()).await.unwrap() == bytes);
 }
 
 #[tokio::test]
@@ -90,7 +93,7 @@ async fn who_waits_for_a_turn_waits_as_long_as_for_a_byte() {
         (put(&bucket.assets, &noise(4, 100_000)).await, put(&bucket.assets, &noise(5, 100_000)).await);
     let one = |config: &mut AssetsConfig| {
         config.times.fills = 1;
-        config.times.first_byte = Duration::from_millis(300);
+        config.times.first_byte = Duration::from_secs(1);
     };
     let (_dir, assets) = bucket.replica(one).await;
     bucket.server.set(Faults { stall: Some(50_000), ..Faults::default() });
@@ -105,10 +108,8 @@ async fn wrong_bytes_never_reach_their_last_byte() {
     let bucket = Bucket::new().await;
     let bytes = noise(6, 1_500_000);
     let digest = put(&bucket.assets, &bytes).await;
-    let refuse = Duration::from_millis(300);
-    let (dir, assets) = bucket.replica(|config| config.times.refuse = refuse).await;
-    let mut alarms = assets.alarms();
     for at in [0, 800_000, 1_499_999] {
+        let (dir, assets) = bucket.replica(|_| {}).await;
         bucket.server.set(Faults { flip: Some(at), ..Faults::default() });
         let mut readable = assets.read(&digest, 1_500_000).await.unwrap();
         let arriving = readable.arriving.as_mut().unwrap();
@@ -122,12 +123,18 @@ async fn wrong_bytes_never_reach_their_last_byte() {
         assert!(matches!(error, AssetError::Damaged(_)), "{error}");
         assert!(there < 1_500_000, "the last byte was promised");
         nothing_half(&dir);
-        // Not asked for again at once.
+        // Not asked for again at once, also when it is right now.
+        bucket.server.heal();
         let gets = bucket.server.count("GET");
         damaged(fetch(&assets, &digest, bytes.len()).await);
         assert_eq!(assets.condition(&digest, 1_500_000).await.unwrap(), Condition::Damaged);
         assert_eq!(bucket.server.count("GET"), gets);
-        tokio::time::sleep(refuse + Duration::from_millis(20)).await;
+    }
+    let (_dir, assets) = bucket.replica(|config| config.times.refuse = Duration::ZERO).await;
+    let mut alarms = assets.alarms();
+    bucket.server.set(Faults { flip: Some(7), ..Faults::default() });
+    for _ in 0..2 {
+        damaged(fetch(&assets, &digest, bytes.len()).await);
     }
     assert_eq!(heard(&mut alarms), [digest], "once");
     bucket.server.heal();
