@@ -97,3 +97,27 @@ make_tiny_linux() {
     (cd "$root" && find . | cpio -o -H newc --quiet | gzip -6) > "$dir/initrd.gz"
     rm -rf "$dir/di" "$root"
 }
+
+# make_ubuntu_iso FILE: a small image with the layout of Ubuntu's live server image; $TINY's Linux is in it.
+make_ubuntu_iso() {
+    local root=$WORK/iso-root
+    mkdir -p "$root/casper" "$root/.disk"
+    cp "$TINY/linux" "$root/casper/vmlinuz"
+    cp "$TINY/initrd.gz" "$root/casper/initrd"
+    echo 'Ubuntu-Server 24.04 LTS "Noble Numbat" - Release amd64 (20240423)' > "$root/.disk/info"
+    xorriso -as mkisofs -quiet -r -J -V 'Ubuntu-Server 24.04 LTS amd64' -o "$1" "$root"
+    rm -rf "$root"
+}
+
+# lab_mirror: the installer's netboot files in the layout of a Debian mirror, with their sums. Sets MIRROR_URL.
+lab_mirror() {
+    local root=$WORK/mirror images=debian/dists/bookworm/main/installer-amd64/current/images
+    local netboot=$images/netboot/debian-installer/amd64
+    mkdir -p "$root/$netboot"
+    ln -s "$DI/linux" "$DI/initrd.gz" "$root/$netboot/"
+    (cd "$root/$images" && find . -type l -exec sha256sum {} + > SHA256SUMS)
+    ip netns exec "$LAB_NS" busybox httpd -f -p "$LAB_IP:8081" -h "$root" &
+    on_exit "stop_pid $!"
+    MIRROR_URL=http://$LAB_IP:8081/debian
+    wait_until 10 "the mirror answers" in_lab curl -sf -o /dev/null "$MIRROR_URL/dists/bookworm/main/installer-amd64/current/images/SHA256SUMS"
+}

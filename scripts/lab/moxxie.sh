@@ -14,6 +14,8 @@ start_server() {
     SERVER_LOG=${SERVER_LOG:-$WORK/server.log}
     SERVER_OUT=$WORK/server.out
     mkdir -p "$DATA_DIR"
+    # The lab's network is not a public one: allowed by name, for the mirror that the lab plays.
+    [[ -z ${LAB_NS:-} || -e $DATA_DIR/moxxie.toml ]] || printf '[import]\nallow = ["198.18.0.0/15"]\n' > "$DATA_DIR/moxxie.toml"
     : > "$SERVER_OUT"
     "${run[@]}" "$MOXXIE_BIN" serve --listen "$addr" --data-dir "$DATA_DIR" "$@" > "$SERVER_OUT" 2>> "$SERVER_LOG" &
     SERVER_PID=$!

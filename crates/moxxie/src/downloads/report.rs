@@ -40,7 +40,7 @@ pub async fn keep_seats(app: Weak<App>) {
 
 /// The address that a machine was assigned by; it may download with another one.
 fn assigned(app: &App, machine: MacAddr) -> MacAddr {
-    let known = app.snapshots.current().and_then(|snapshot| snapshot.known(machine).map(|k| waves::name(&k)));
+    let known = app.snapshots.current().and_then(|snapshot| snapshot.known(machine).map(|k| waves::name(k)));
     known.unwrap_or(machine)
 }
 

@@ -6,7 +6,7 @@ use crate::downloads::Role;
 use crate::http::error::BootError;
 use crate::http::middleware::secret_path;
 use axum::extract::{Path, State};
-use axum::http::{StatusCode, header};
+use axum::http::{Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use moxxie_core::asset::Asset;
 use moxxie_core::name::{FileName, ProfileName};
@@ -50,7 +50,10 @@ pub async fn asset(
         tracing::error!(%profile, %file, %error, "an asset cannot be read");
         unreadable(&error)
     };
-    if let Some(url) = app.assets.redirect(&asset.sha256, ELSEWHERE).await.map_err(unreadable)? {
+    // The signature is good for a GET alone.
+    if asked.method == Method::GET
+        && let Some(url) = app.assets.redirect(&asset.sha256, ELSEWHERE).await.map_err(unreadable)?
+    {
         let headers = [(header::LOCATION, url), (header::CACHE_CONTROL, "no-store".to_owned())];
         return Ok((StatusCode::FOUND, headers).into_response());
     }
