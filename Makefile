@@ -1,6 +1,6 @@
 # Everything a developer runs. `make` alone lists the targets.
 .DEFAULT_GOAL := help
-.PHONY: help setup build test test-rust test-firmware check demo bench clean
+.PHONY: help setup build test test-rust test-firmware check demo bench bench-assets clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -35,6 +35,9 @@ demo: ## Boot a virtual machine from Moxxie, twice; FW=uefi for UEFI firmware
 
 bench: ## Requests per second beside nginx, cold start, memory
 	@scripts/bench
+
+bench-assets: ## Downloads beside nginx with sendfile (root): GB/s, CPU a GB, memory; a cold S3 store
+	@scripts/bench-assets
 
 clean: ## Remove what cargo built
 	cargo clean

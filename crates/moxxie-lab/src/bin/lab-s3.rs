@@ -1,4 +1,5 @@
-//! An S3 server for scripts: prints how to reach it, and runs until it is killed.
+//! An S3 server for scripts: prints how to reach it, and runs until SIGTERM; then it says how many
+//! reads it answered, and with how many bytes.
 //!
 //! It never ends by itself: a script lets it write into a file, waits for the line with
 //! `MOXXIE_ASSETS_URL`, and reads the file with `.`.
@@ -7,6 +8,7 @@ use std::io::Write;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use tokio::signal::unix::{SignalKind, signal};
 
 #[tokio::main]
 async fn main() -> ExitCode {
@@ -36,7 +38,10 @@ async fn main() -> ExitCode {
     }
     let _ = writeln!(out, "export MOXXIE_ASSETS_URL=s3://{}/assets", lab::s3::BUCKET);
     let _ = out.flush();
-    std::future::pending().await
+    let Ok(mut term) = signal(SignalKind::terminate()) else { return fail("lab-s3: no signals here") };
+    term.recv().await;
+    let _ = writeln!(out, "# {} reads, {} bytes", server.count("GET"), server.sent());
+    ExitCode::SUCCESS
 }
 
 fn fail(text: &str) -> ExitCode {
