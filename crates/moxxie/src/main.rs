@@ -4,9 +4,28 @@ use clap::Parser as _;
 use moxxie::cli::{self, Cli, Command};
 use std::process::ExitCode;
 
-#[tokio::main]
-async fn main() -> ExitCode {
-    let Cli { options, command } = Cli::parse();
+/// After so many turns a thread looks for new connections and for what the network has to say. A
+/// turn can be megabytes of a file, so tokio's own 61 would let menus wait behind downloads.
+const TURNS: u32 = 8;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let mut runtime = tokio::runtime::Builder::new_multi_thread();
+    match runtime.enable_all().event_interval(TURNS).global_queue_interval(TURNS).build() {
+        // On a thread of the runtime, so that what it spawns queues with everything else there.
+        Ok(runtime) => match runtime.block_on(runtime.spawn(run(cli))) {
+            Ok(code) => code,
+            Err(error) => match error.try_into_panic() {
+                Ok(panic) => std::panic::resume_unwind(panic),
+                Err(error) => cli::exit(Err(error.into())),
+            },
+        },
+        Err(error) => cli::exit(Err(error.into())),
+    }
+}
+
+async fn run(cli: Cli) -> ExitCode {
+    let Cli { options, command } = cli;
     let result = match command {
         Command::Serve(args) => cli::serve::run(args).await,
         Command::Profile(args) => cli::profile::run(&options, args).await,

@@ -9,11 +9,12 @@ use moxxie_core::time::Span;
 use moxxie_core::token::api_token_hash;
 use moxxie_store::assets::{AssetError, Assets, Place};
 use moxxie_store::{Store, StoreError};
+use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 use tokio::sync::watch;
 
 /// Exit code when the database belongs to a newer version.
@@ -58,9 +59,7 @@ pub async fn run(given: Overrides, secrets: Secrets) -> Result<ExitCode> {
         first_try.as_ref().map_err(|e| anyhow::anyhow!("{e}"))?;
     }
 
-    let listener = TcpListener::bind(config.listen)
-        .await
-        .with_context(|| format!("cannot listen on {}", config.listen))?;
+    let listener = listen(config.listen).with_context(|| format!("cannot listen on {}", config.listen))?;
     let address = listener.local_addr().context("the listener has no address")?;
     // Made only now that it will be shown: a start that fails before this leaves it to the next.
     let (admin_token, new_token) = firstrun::admin_token(&config.data_dir, secrets.admin_token)?;
@@ -109,6 +108,16 @@ pub async fn run(given: Overrides, secrets: Secrets) -> Result<ExitCode> {
     store.close().await;
     tracing::info!("stopped");
     Ok(ExitCode::SUCCESS)
+}
+
+/// The listener. Machines that power on together all connect in one moment, and whoever finds no
+/// place in the queue is ignored for a second: the usual 128 places are too few.
+fn listen(address: SocketAddr) -> std::io::Result<TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    // The kernel lowers it to net.core.somaxconn.
+    socket.listen(4096)
 }
 
 /// Migrates on a thread of its own: sqlx's migrator gives a future that cannot move between

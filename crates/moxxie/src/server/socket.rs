@@ -16,8 +16,9 @@ use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, Interest, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep};
 
-/// Bytes of a file in one system call at most. The socket's buffer is smaller as a rule.
-const CALL: usize = 8 * 1024 * 1024;
+/// Bytes that one client is sent before others get their turn. A client that takes them as fast as
+/// they come would otherwise hold a thread for a gigabyte.
+const TURN: usize = 4 * 1024 * 1024;
 /// How often the kernel is asked whether the last bytes arrived: there is no event for it.
 const FIRST_LOOK: Duration = Duration::from_millis(5);
 const LATER_LOOK: Duration = Duration::from_millis(500);
@@ -33,6 +34,8 @@ pub(super) struct Socket {
     /// yet.
     arriving: Vec<(u64, Arc<Download>)>,
     look: Option<(Pin<Box<Sleep>>, Duration)>,
+    /// Bytes sent in this turn.
+    turn: usize,
     /// The end was sent, which the kernel counts as one more byte.
     ended: bool,
 }
@@ -51,6 +54,7 @@ impl Socket {
             written: 0,
             arriving: vec![],
             look: None,
+            turn: 0,
             ended: false,
         }
     }
@@ -81,10 +85,16 @@ impl Socket {
     }
 
     fn poll_send(&mut self, cx: &mut Context<'_>, bufs: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
+        if self.turn >= TURN {
+            self.turn = 0;
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
         while self.stream.poll_write_ready(cx)?.is_ready() {
             let sent = self.stream.try_io(Interest::WRITABLE, || send(&self.stream, &self.windows, bufs));
             match sent {
                 Ok(sent) => {
+                    self.turn += sent;
                     self.sent(bufs, sent);
                     return Poll::Ready(Ok(sent));
                 }
@@ -96,6 +106,7 @@ impl Socket {
                 }
             }
         }
+        self.turn = 0;
         if self.poll_spent(cx).is_pending() {
             return Poll::Pending;
         }
@@ -193,7 +204,7 @@ fn send(stream: &TcpStream, windows: &Windows, bufs: &[IoSlice<'_>]) -> io::Resu
     if !windows.is_empty() {
         for (at, buf) in bufs.iter().enumerate().filter(|(_, buf)| !buf.is_empty()) {
             if let Some(Hit { length, file: Some(found), .. }) = windows.find(buf.as_ptr().addr()) {
-                file = Some((found, length.min(buf.len()).min(CALL)));
+                file = Some((found, length.min(buf.len()).min(TURN)));
                 before = &bufs[..at];
                 break;
             }
