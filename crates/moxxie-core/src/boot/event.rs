@@ -35,9 +35,9 @@ kinds! {
     Boot => "boot",
     /// A machine was told its place in the queue.
     BootWaiting => "boot.waiting",
-    /// The last byte of the kernel reached a machine.
+    /// The last byte of the kernel was sent to a machine.
     KernelFetched => "kernel_fetched",
-    /// The last byte of an initrd reached a machine.
+    /// The last byte of an initrd was sent to a machine.
     InitrdFetched => "initrd_fetched",
     /// A download ended before its last byte.
     DownloadAborted => "download.aborted",

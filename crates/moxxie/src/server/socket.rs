@@ -22,6 +22,9 @@ const TURN: usize = 4 * 1024 * 1024;
 /// How often the kernel is asked whether the last bytes arrived: there is no event for it.
 const FIRST_LOOK: Duration = Duration::from_millis(5);
 const LATER_LOOK: Duration = Duration::from_millis(500);
+/// A machine that starts its kernel drops its network card in the middle of a word: its last
+/// acknowledgment never comes. What was sent so long ago counts as received without it.
+const WORD: Duration = Duration::from_secs(2);
 
 /// The socket.
 pub(super) struct Socket {
@@ -33,11 +36,18 @@ pub(super) struct Socket {
     /// Downloads whose last byte was accepted when so many bytes were written, and did not arrive
     /// yet.
     arriving: Vec<(u64, Arc<Download>)>,
-    look: Option<(Pin<Box<Sleep>>, Duration)>,
+    look: Option<Look>,
     /// Bytes sent in this turn.
     turn: usize,
     /// The end was sent, which the kernel counts as one more byte.
     ended: bool,
+}
+
+/// Waiting for the last acknowledgments.
+struct Look {
+    timer: Pin<Box<Sleep>>,
+    pause: Duration,
+    since: Instant,
 }
 
 impl Socket {
@@ -126,6 +136,11 @@ impl Socket {
         waiting(&self.stream).saturating_sub(self.ended.into())
     }
 
+    /// Bytes that the kernel accepted and did not send, not even once.
+    fn unsent(&self) -> u64 {
+        unsent(&self.stream).saturating_sub(self.ended.into())
+    }
+
     fn poll_spent(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let (stream, written) = (&self.stream, self.written);
         self.patience.poll_spent(cx, || written.saturating_sub(waiting(stream)))
@@ -156,7 +171,14 @@ impl Socket {
     /// Ready when nothing that was sent is on its way any more.
     fn poll_arrived(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         loop {
-            let arrived = self.written.saturating_sub(self.waiting());
+            let look = self.look.get_or_insert_with(|| Look {
+                timer: Box::pin(tokio::time::sleep(FIRST_LOOK)),
+                pause: FIRST_LOOK,
+                since: Instant::now(),
+            });
+            let long_ago = look.since.elapsed() >= WORD;
+            let lacking = if long_ago { self.unsent() } else { self.waiting() };
+            let arrived = self.written.saturating_sub(lacking);
             self.arriving.retain(|(position, download)| {
                 let on_its_way = *position > arrived;
                 if !on_its_way {
@@ -168,11 +190,10 @@ impl Socket {
                 self.look = None;
                 return Poll::Ready(());
             }
-            let (timer, pause) =
-                self.look.get_or_insert_with(|| (Box::pin(tokio::time::sleep(FIRST_LOOK)), FIRST_LOOK));
-            std::task::ready!(timer.as_mut().poll(cx));
-            *pause = (*pause * 2).min(LATER_LOOK);
-            timer.as_mut().reset(Instant::now() + *pause);
+            let Some(look) = &mut self.look else { continue };
+            std::task::ready!(look.timer.as_mut().poll(cx));
+            look.pause = (look.pause * 2).min(LATER_LOOK);
+            look.timer.as_mut().reset(Instant::now() + look.pause);
         }
     }
 
@@ -187,7 +208,7 @@ impl Socket {
     /// The same of all downloads: the connection is broken.
     fn note(&mut self) {
         self.note_cut();
-        let arrived = self.written.saturating_sub(self.waiting());
+        let arrived = self.written.saturating_sub(self.unsent());
         for (position, download) in self.arriving.drain(..) {
             match position.saturating_sub(arrived) {
                 0 => download.arrived(),
@@ -229,13 +250,21 @@ fn write(stream: &TcpStream, bufs: &[IoSlice<'_>], flags: SendFlags) -> Result<u
 }
 
 /// Bytes that the kernel accepted and the peer did not acknowledge (`SIOCOUTQ`, tcp(7)).
-#[allow(unsafe_code)]
 fn waiting(stream: &TcpStream) -> u64 {
-    const SIOCOUTQ: rustix::ioctl::Opcode = 0x5411;
-    // SAFETY: on a TCP socket SIOCOUTQ writes one int, which is what the getter makes room for.
-    let waiting =
-        unsafe { rustix::ioctl::ioctl(stream, rustix::ioctl::Getter::<SIOCOUTQ, std::ffi::c_int>::new()) };
-    waiting.ok().and_then(|waiting| u64::try_from(waiting).ok()).unwrap_or(0)
+    count::<0x5411>(stream)
+}
+
+/// Those of them that were not sent yet (`SIOCOUTQNSD`, linux/sockios.h).
+fn unsent(stream: &TcpStream) -> u64 {
+    count::<0x894b>(stream)
+}
+
+#[allow(unsafe_code)]
+fn count<const WHICH: rustix::ioctl::Opcode>(stream: &TcpStream) -> u64 {
+    use rustix::ioctl::{Getter, ioctl};
+    // SAFETY: on a TCP socket both questions write one int, which is what the getter makes room for.
+    let count = unsafe { ioctl(stream, Getter::<WHICH, std::ffi::c_int>::new()) };
+    count.ok().and_then(|count| u64::try_from(count).ok()).unwrap_or(0)
 }
 
 impl AsyncRead for Socket {
