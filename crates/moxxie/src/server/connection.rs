@@ -1,5 +1,6 @@
 //! One connection: HTTP/1.1 over a [`Socket`].
 
+use super::received::Received;
 use super::socket::Socket;
 use super::stopped;
 use axum::Router;
@@ -8,6 +9,8 @@ use http_body_util::BodyExt;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::sync::watch;
 use tower::ServiceExt;
@@ -28,10 +31,12 @@ pub(super) async fn serve(
     mut stop: watch::Receiver<bool>,
 ) {
     let windows = socket.windows();
+    let unread = Arc::new(AtomicBool::new(false));
+    let noted = unread.clone();
     let service = hyper::service::service_fn(move |request: hyper::Request<hyper::body::Incoming>| {
-        let (router, windows) = (router.clone(), windows.clone());
+        let (router, windows, unread) = (router.clone(), windows.clone(), noted.clone());
         async move {
-            let mut request = request.map(axum::body::Body::new);
+            let mut request = request.map(|body| axum::body::Body::new(Received::new(body, unread)));
             request.extensions_mut().insert(ConnectInfo(peer));
             request.extensions_mut().insert(windows);
             router.oneshot(request).await.map(|response| response.map(|body| body.boxed_unsync()))
@@ -59,6 +64,9 @@ pub(super) async fn serve(
     };
     if let Err(error) = result {
         tracing::debug!(%error, %peer, "connection ended");
+    }
+    if unread.load(Ordering::Relaxed) {
+        socket.discard().await;
     }
     socket.linger().await;
 }

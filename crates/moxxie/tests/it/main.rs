@@ -14,6 +14,7 @@ mod iso;
 mod iso_hostile;
 mod members;
 mod openapi;
+mod refusals;
 mod remote;
 mod roles;
 mod scrub;

@@ -4,6 +4,7 @@
 use crate::server::{Server, Setup, until};
 use crate::site::{self, KERNEL, mac};
 use crate::wire::{Download, noise};
+use futures_util::future::join_all;
 use lab::faults::Faults;
 use lab::s3::{BUCKET, SECRET, TestS3};
 use reqwest::Method;
@@ -66,7 +67,6 @@ async fn while_s3_is_away_copies_are_served_and_the_rest_waits() {
         assert_eq!(client.get("/boot/assets/safe/vmlinuz").await.is(200).body, KERNEL);
         // An outage is never "no such file", and never a part of one.
         client.get("/boot/assets/safe/cold").await.must_wait();
-        client.send(client.request(Method::HEAD, "/boot/assets/safe/cold")).await.is(503);
         assert!(!copy(dir.path(), &digest).exists());
         client.menu(&mac(1)).await.is_calm();
         let shown = client.get("/api/v1/boot/profiles/safe/assets").await.is(200).value();
@@ -146,6 +146,27 @@ async fn wrong_bytes_from_s3_are_never_whole_and_an_upload_heals_them() {
     // Also without the copy that the upload left here.
     std::fs::remove_file(copy(dir.path(), &digest)).unwrap();
     assert!(client.get(FILE).await.is(200).body == bytes);
+}
+
+/// However many ask at once, S3 is asked once.
+#[tokio::test(flavor = "multi_thread")]
+async fn fifty_machines_and_one_cold_file() {
+    let s3 = TestS3::start().await;
+    let dir = tempfile::tempdir().unwrap();
+    let server = on_s3(Setup::new(dir.path()), &s3).start().await;
+    site::furnish(&server.client).await;
+    let bytes = noise(6, 3_000_000);
+    let digest = put(&server, "initramfs.xz", &bytes).await;
+    std::fs::remove_file(copy(dir.path(), &digest)).unwrap();
+    let sent = s3.sent();
+    let base = server.client.base.as_str();
+    let downloads = (0..50).map(|_| async move {
+        Download::begin(base, "/boot/assets/safe/initramfs.xz", "").await.finish().await
+    });
+    for got in join_all(downloads).await {
+        assert!(got == bytes, "{} bytes, or other ones", got.len());
+    }
+    assert_eq!(s3.sent() - sent, 3_000_000);
 }
 
 #[tokio::test(flavor = "multi_thread")]
