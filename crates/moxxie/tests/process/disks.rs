@@ -1,9 +1,11 @@
 //! F9 and F39: a disk that is full, and one that can only be read.
 
 use crate::client::Client;
+use crate::remote::on_s3;
 use crate::server::{Server, Setup, until};
 use crate::site::{self, KERNEL, arm, assign, mac, state};
 use crate::wire::{Download, noise};
+use lab::s3::TestS3;
 use reqwest::Method;
 use serde_json::json;
 use std::path::{Path, PathBuf};
@@ -113,6 +115,31 @@ async fn a_full_disk_refuses_files_and_goes_on_serving() {
     assert!(client.get("/boot/assets/safe/new.img").await.is(200).body == new);
     assert!(server.lives());
     assert_eq!(server.stop().await, Some(0));
+}
+
+/// F9: the disk of copies of what is on S3, smaller than the cache may grow.
+#[tokio::test(flavor = "multi_thread")]
+async fn on_a_small_disk_old_copies_give_way() {
+    let (dir, s3) = (tempfile::tempdir().unwrap(), TestS3::start().await);
+    let setup = on_s3(Setup::new(dir.path()), &s3);
+    let mut server = setup.start().await;
+    site::furnish(&server.client).await;
+    let files: Vec<Vec<u8>> = (0..5).map(|n| noise(n, 1_500_000)).collect();
+    for (n, bytes) in files.iter().enumerate() {
+        let path = format!("/api/v1/boot/profiles/safe/assets/{n}.img");
+        server.client.put_bytes(&path, bytes.clone()).await.is(201);
+    }
+    assert_eq!(server.stop().await, Some(0));
+    let cache = dir.path().join("asset-cache");
+    std::fs::remove_dir_all(&cache).unwrap();
+    let Some(mount) = Mount::at(&cache, "4m") else { return };
+    let server = setup.start().await;
+    for _ in 0..2 {
+        for (n, bytes) in files.iter().enumerate() {
+            assert!(server.client.get(&format!("/boot/assets/safe/{n}.img")).await.is(200).body == *bytes);
+        }
+    }
+    assert_eq!(left_behind(&mount.0), 0);
 }
 
 /// F9: the disk of unfinished uploads.
