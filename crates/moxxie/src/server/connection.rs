@@ -5,9 +5,11 @@ use super::socket::Socket;
 use super::stopped;
 use axum::Router;
 use axum::extract::ConnectInfo;
+use axum::http::{HeaderValue, header};
 use http_body_util::BodyExt;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -36,10 +38,16 @@ pub(super) async fn serve(
     let service = hyper::service::service_fn(move |request: hyper::Request<hyper::body::Incoming>| {
         let (router, windows, unread) = (router.clone(), windows.clone(), noted.clone());
         async move {
-            let mut request = request.map(|body| axum::body::Body::new(Received::new(body, unread)));
+            let received = |body| axum::body::Body::new(Received::new(body, unread.clone()));
+            let mut request = request.map(received);
             request.extensions_mut().insert(ConnectInfo(peer));
             request.extensions_mut().insert(windows);
-            router.oneshot(request).await.map(|response| response.map(|body| body.boxed_unsync()))
+            let mut response = router.oneshot(request).await?;
+            if unread.load(Ordering::Relaxed) {
+                // What it still sends would be taken for its next request.
+                response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+            }
+            Ok::<_, Infallible>(response.map(|body| body.boxed_unsync()))
         }
     });
     let result = {

@@ -43,5 +43,6 @@ async fn refusals_of_uploads_are_read() {
         };
         let answer = tokio::time::timeout(HANG, exchange).await.expect("a hang");
         assert!(answer.starts_with(&format!("HTTP/1.1 {status}")) && answer.ends_with('}'), "{answer}");
+        assert!(answer.contains("connection: close\r\n"), "nobody sends another request here: {answer}");
     }
 }
