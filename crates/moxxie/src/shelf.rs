@@ -8,7 +8,7 @@ use moxxie_core::audit::By;
 use moxxie_core::name::FileName;
 use moxxie_core::profile::Profile;
 use moxxie_core::time::Span;
-use moxxie_store::assets::{Condition, Sealed};
+use moxxie_store::assets::{AssetError, Condition, Sealed};
 use moxxie_store::{Arrival, StoreError};
 use std::path::Path;
 use std::sync::Arc;
@@ -172,10 +172,16 @@ async fn to_its_end<T: Send + 'static>(work: impl Future<Output = T> + Send + 's
     }
 }
 
-/// Whether a file's bytes are there; what cannot be looked at counts as missing.
-pub async fn condition(app: &App, asset: &Asset) -> Condition {
-    let Ok(size) = u64::try_from(asset.size) else { return Condition::Missing };
-    app.assets.condition(&asset.sha256, size).await.unwrap_or(Condition::Missing)
+/// Whether a file's bytes are there; `None` when the store cannot tell now.
+pub async fn look(app: &App, asset: &Asset) -> Option<Condition> {
+    match app.assets.condition(&asset.sha256, u64::try_from(asset.size).ok()?).await {
+        Ok(found) => Some(found),
+        Err(AssetError::NotRegular(_)) => Some(Condition::Missing),
+        Err(error) => {
+            tracing::debug!(%error, file = %asset.file, "an asset could not be looked at");
+            None
+        }
+    }
 }
 
 /// Says how many files in the folder are unknown to the database, as those of a folder that was

@@ -5,11 +5,15 @@ use super::fill::Fill;
 use super::index::Index;
 use super::local::{Damage, LocalAssets};
 use super::s3::Remote;
-use super::writer::Sealed;
-use super::{AssetError, AssetsConfig, Condition, Health, Pace, Readable, Times, blocking, failed, locked};
+use super::writer::{Sealed, Temporary};
+use super::{
+    AssetError, AssetsConfig, Condition, Health, Pace, Readable, Times, blocking, failed, locked, unwritten,
+};
 use moxxie_core::asset::Digest;
+use rustix::fs::{FallocateFlags, fallocate};
 use std::collections::HashMap;
-use std::fs;
+use std::fs::{self, File};
+use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
@@ -204,14 +208,48 @@ impl Cached {
         });
     }
 
+    /// A file of this length to fetch into. The disk says now that it is full, not in the middle of
+    /// a download; where it is smaller than the budget, what was used least recently gives way.
+    pub async fn place(&self, size: u64) -> Result<(Temporary, Arc<File>), AssetError> {
+        let place = async || {
+            let local = self.local.clone();
+            blocking(move || allocate(&local, size)).await
+        };
+        match place().await {
+            Err(AssetError::NoSpace(_)) => {
+                tracing::warn!("the disk of the asset cache is full below its limit: lower assets.cache_mib");
+                let gone = locked(&self.index).give_way(size);
+                self.delete(gone).await;
+                place().await
+            }
+            placed => placed,
+        }
+    }
+
     async fn evict(&self) {
         let gone = locked(&self.index).evict(self.budget);
+        self.delete(gone).await;
+    }
+
+    async fn delete(&self, gone: Vec<Digest>) {
         for digest in gone {
             if let Err(error) = self.local.remove(&digest).await {
                 tracing::warn!(%error, "a cached copy cannot be deleted");
             }
         }
     }
+}
+
+/// A file with room for so many bytes. Blocks.
+fn allocate(local: &LocalAssets, size: u64) -> Result<(Temporary, Arc<File>), AssetError> {
+    let (temporary, file) = local.temporary()?;
+    let reserved = if size > 0 { fallocate(&file, FallocateFlags::empty(), 0, size) } else { Ok(()) };
+    match reserved {
+        Err(rustix::io::Errno::OPNOTSUPP) => file.set_len(size),
+        other => other.map_err(io::Error::from),
+    }
+    .map_err(unwritten(&temporary.path))?;
+    Ok((temporary, Arc::new(file)))
 }
 
 /// What the folder holds from before, the most recently used last. Blocks.

@@ -13,7 +13,6 @@ use bytes::Bytes;
 use futures_util::StreamExt;
 use futures_util::stream::BoxStream;
 use moxxie_core::asset::Digest;
-use rustix::fs::{FallocateFlags, fallocate};
 use sha2::{Digest as _, Sha256};
 use std::fs::File;
 use std::io;
@@ -124,19 +123,7 @@ impl Cached {
 
         let _room = Reserved::new(self, size);
         self.make_room().await;
-        let local = self.local().clone();
-        let (temporary, file) = blocking(move || {
-            let (temporary, file) = local.temporary()?;
-            // The disk says now that it is full, not in the middle of a download.
-            let reserved = if size > 0 { fallocate(&file, FallocateFlags::empty(), 0, size) } else { Ok(()) };
-            match reserved {
-                Err(rustix::io::Errno::OPNOTSUPP) => file.set_len(size),
-                other => other.map_err(io::Error::from),
-            }
-            .map_err(unwritten(&temporary.path))?;
-            Ok((temporary, Arc::new(file)))
-        })
-        .await?;
+        let (temporary, file) = self.place(size).await?;
         let _ = made.path.set(temporary.path.clone());
         let mut part = Part { temporary, file, hash: Sha256::new(), there: 0 };
         part = part.write(first).await?;

@@ -90,6 +90,12 @@ impl Index {
         gone
     }
 
+    /// The same, until there are so many bytes less.
+    pub fn give_way(&mut self, bytes: u64) -> Vec<Digest> {
+        let budget = self.sum.saturating_add(self.coming).saturating_sub(bytes);
+        self.evict(budget)
+    }
+
     /// Whether there is more than fits.
     pub fn over(&self, budget: u64) -> bool {
         self.sum.saturating_add(self.coming) > budget

@@ -155,10 +155,11 @@ fn argument(argument: &Value) -> String {
 fn asset(asset: &Value) -> String {
     let name = asset.get("file").filter(|file| !file.is_null()).unwrap_or(&asset["url"]);
     let mut line = format!("{}: ", out::cell(name));
-    line.push_str(match asset["exists"].as_bool() {
-        Some(true) => "there",
-        Some(false) => "MISSING",
-        None => "not checked",
+    line.push_str(match (asset["exists"].as_bool(), asset["condition"].as_str()) {
+        (Some(true), _) => "there",
+        (Some(false), Some("damaged")) => "DAMAGED",
+        (Some(false), _) => "MISSING",
+        (None, _) => "not checked",
     });
     if let Some(size) = asset["size"].as_u64() {
         line.push_str(&format!(", {}", out::size(size)));

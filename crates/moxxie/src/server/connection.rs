@@ -1,13 +1,18 @@
 //! One connection: HTTP/1.1 over a [`Socket`].
 
+use super::received::Received;
 use super::socket::Socket;
 use super::stopped;
 use axum::Router;
 use axum::extract::ConnectInfo;
+use axum::http::{HeaderValue, header};
 use http_body_util::BodyExt;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use std::convert::Infallible;
 use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::sync::watch;
 use tower::ServiceExt;
@@ -28,13 +33,21 @@ pub(super) async fn serve(
     mut stop: watch::Receiver<bool>,
 ) {
     let windows = socket.windows();
+    let unread = Arc::new(AtomicBool::new(false));
+    let noted = unread.clone();
     let service = hyper::service::service_fn(move |request: hyper::Request<hyper::body::Incoming>| {
-        let (router, windows) = (router.clone(), windows.clone());
+        let (router, windows, unread) = (router.clone(), windows.clone(), noted.clone());
         async move {
-            let mut request = request.map(axum::body::Body::new);
+            let received = |body| axum::body::Body::new(Received::new(body, unread.clone()));
+            let mut request = request.map(received);
             request.extensions_mut().insert(ConnectInfo(peer));
             request.extensions_mut().insert(windows);
-            router.oneshot(request).await.map(|response| response.map(|body| body.boxed_unsync()))
+            let mut response = router.oneshot(request).await?;
+            if unread.load(Ordering::Relaxed) {
+                // What it still sends would be taken for its next request.
+                response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+            }
+            Ok::<_, Infallible>(response.map(|body| body.boxed_unsync()))
         }
     });
     let result = {
@@ -59,6 +72,9 @@ pub(super) async fn serve(
     };
     if let Err(error) = result {
         tracing::debug!(%error, %peer, "connection ended");
+    }
+    if unread.load(Ordering::Relaxed) {
+        socket.discard().await;
     }
     socket.linger().await;
 }

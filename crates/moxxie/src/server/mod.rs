@@ -3,6 +3,7 @@
 mod connection;
 mod patience;
 mod peers;
+mod received;
 mod socket;
 mod windows;
 

@@ -12,7 +12,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
-use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, Interest, ReadBuf};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, Interest, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep};
 
@@ -25,6 +25,8 @@ const LATER_LOOK: Duration = Duration::from_millis(500);
 /// A machine that starts its kernel drops its network card in the middle of a word: its last
 /// acknowledgment never comes. What was sent so long ago counts as received without it.
 const WORD: Duration = Duration::from_secs(2);
+/// How long a client may go on sending what nobody reads.
+const LEFTOVERS: Duration = Duration::from_secs(5);
 
 /// The socket.
 pub(super) struct Socket {
@@ -92,6 +94,16 @@ impl Socket {
         })
         .await;
         self.note();
+    }
+
+    /// After an answer that did not wait for the end of its request, such as the refusal of an
+    /// upload: takes what the client still sends and drops it, for a while. Closing with bytes
+    /// unread would be a reset, which takes the answer away from a client that has not read it.
+    pub async fn discard(&mut self) {
+        let _ = AsyncWriteExt::shutdown(self).await;
+        let mut leftovers = vec![0; 64 * 1024];
+        let reading = async { while self.stream.read(&mut leftovers).await.is_ok_and(|n| n > 0) {} };
+        let _ = tokio::time::timeout(LEFTOVERS, reading).await;
     }
 
     fn poll_send(&mut self, cx: &mut Context<'_>, bufs: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {

@@ -27,8 +27,13 @@ use serde_json::Value;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-const COLUMNS: &[Column] =
-    &[("FILE", "file"), ("SIZE", "size"), ("SHA-256", "sha256"), ("CREATED", "created_at")];
+const COLUMNS: &[Column] = &[
+    ("FILE", "file"),
+    ("SIZE", "size"),
+    ("CONDITION", "condition"),
+    ("SHA-256", "sha256"),
+    ("CREATED", "created_at"),
+];
 
 /// What to do with assets.
 #[derive(Debug, Subcommand)]

@@ -11,7 +11,7 @@ use moxxie::config::{Config, Overrides};
 use moxxie_core::time::{Span, Timestamp};
 use moxxie_core::token::{SiteKey, api_token_hash};
 use moxxie_store::Store;
-use moxxie_store::assets::{Assets, S3Env};
+use moxxie_store::assets::{Assets, AssetsConfig, S3Env, Times};
 use serde_json::{Value, json};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -53,13 +53,19 @@ impl Site {
 
     /// With this config file and these `AWS_*` variables.
     pub async fn with_env(toml: &str, s3_env: S3Env) -> Site {
+        Site::with_times(toml, s3_env, Times::default()).await
+    }
+
+    /// The same with other limits on what S3 may take.
+    pub async fn with_times(toml: &str, s3_env: S3Env, times: Times) -> Site {
         let dir = tempfile::tempdir().unwrap();
         std::fs::write(dir.path().join("moxxie.toml"), toml).unwrap();
         let data_dir = Some(dir.path().to_owned());
         let config = Config::load(Overrides { data_dir, s3_env, ..Overrides::default() }).unwrap();
         let store = Arc::new(Store::open(&config.database_url).await.unwrap());
         store.migrate().await.unwrap();
-        let assets = Assets::open(config.assets.clone()).await.unwrap();
+        let assets = AssetsConfig { times, ..config.assets.clone() };
+        let assets = Assets::open(assets).await.unwrap();
         let app = App::start(Parts {
             config,
             port: 8080,

@@ -242,7 +242,7 @@ async fn missing_assets(app: &App, shelves: &[Shelf]) -> Vec<Value> {
     let mut missing = Vec::new();
     for shelf in shelves {
         for asset in &shelf.assets {
-            if shelf::condition(app, asset).await != Condition::Stored {
+            if shelf::look(app, asset).await != Some(Condition::Stored) {
                 missing.push(
                     json!({"profile": shelf.profile.spec.name, "file": asset.file, "sha256": asset.sha256}),
                 );

@@ -2,6 +2,7 @@
 
 use crate::app::App;
 use crate::compose::{self, For, Tokens};
+use crate::http::api::v1::assets::condition_name;
 use crate::http::boot::gate::{self, Request};
 use crate::http::error::{ApiError, ApiResult, Problem};
 use crate::http::extract::{Query, Viewer};
@@ -88,8 +89,16 @@ pub async fn explain(
             Err(error) => warnings.push(format!("it cannot boot its profile: {error}")),
         }
         assets = shelf_of(&app, &known.shelf).await;
-        for missing in assets.iter().filter(|a| a["exists"] == false) {
-            warnings.push(format!("{} is missing", missing["file"].as_str().unwrap_or("a file")));
+        for asset in &assets {
+            let file = asset["file"].as_str().unwrap_or("a file");
+            match asset["condition"].as_str() {
+                Some("missing") => warnings.push(format!("{file} is missing")),
+                Some("damaged") => warnings.push(format!("{file} is damaged: upload it again")),
+                Some("unknown") => {
+                    warnings.push(format!("{file} could not be checked: the asset store does not answer"));
+                }
+                _ => {}
+            }
         }
     }
     Ok(Json(json!({
@@ -178,16 +187,16 @@ async fn shelf_of(app: &App, shelf: &Shelf) -> Vec<Value> {
     let mut out = Vec::new();
     for source in spec.kernel_path.iter().chain(&spec.initrd_path).chain(&spec.extra_initrds) {
         out.push(match source {
-            Source::Url(url) => json!({"file": mask_text(url), "url": mask_text(url), "exists": null, "size": null, "sha256": null}),
+            Source::Url(url) => json!({"file": mask_text(url), "url": mask_text(url), "condition": null, "exists": null, "size": null, "sha256": null}),
             Source::Asset(file) => {
                 let label = shelf.assets.iter().find(|a| a.file == *file);
-                let on_disk = match label {
-                    Some(asset) => shelf::condition(app, asset).await == Condition::Stored,
-                    None => false,
+                let found = match label {
+                    Some(asset) => shelf::look(app, asset).await,
+                    None => Some(Condition::Missing),
                 };
                 json!({
-                    "file": file, "url": format!("/boot/assets/{}/{file}", spec.name), "exists": on_disk,
-                    "size": label.map(|a| a.size), "sha256": label.map(|a| a.sha256),
+                    "file": file, "url": format!("/boot/assets/{}/{file}", spec.name), "condition": condition_name(found),
+                    "exists": found.map(|found| found == Condition::Stored), "size": label.map(|a| a.size), "sha256": label.map(|a| a.sha256),
                 })
             }
         });

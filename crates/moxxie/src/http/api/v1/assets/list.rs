@@ -1,11 +1,12 @@
 //! `GET /api/v1/boot/profiles/{name}/assets`
 
-use super::AssetView;
+use super::{AssetView, condition_name};
 use crate::app::App;
 use crate::http::api::v1::page::{Asked, Page};
 use crate::http::api::v1::profiles;
 use crate::http::error::ApiResult;
 use crate::http::extract::{Query, Viewer};
+use crate::shelf;
 use axum::Json;
 use axum::extract::{Path, State};
 use std::sync::Arc;
@@ -29,5 +30,10 @@ pub async fn list(
     let after = asked.cursor.as_deref().unwrap_or("");
     assets.retain(|a| a.file.as_str() > after);
     let page = asked.page(assets, |a| a.file.to_string());
-    Ok(Json(page.map(|a| AssetView::of(&profile, a))))
+    let mut items = Vec::with_capacity(page.items.len());
+    for asset in page.items {
+        let condition = condition_name(shelf::look(&app, &asset).await);
+        items.push(AssetView { condition, ..AssetView::of(&profile, asset) });
+    }
+    Ok(Json(Page { items, next: page.next }))
 }

@@ -10,7 +10,7 @@ use moxxie_core::asset::{Asset, Digest};
 use moxxie_core::name::FileName;
 use moxxie_core::profile::Profile;
 use moxxie_core::time::Timestamp;
-use moxxie_store::assets::AssetError;
+use moxxie_store::assets::{AssetError, Condition};
 use serde::Serialize;
 use std::time::Duration;
 
@@ -31,10 +31,12 @@ pub struct AssetView {
     pub created_at: Timestamp,
     /// Where machines fetch it, below this server's address.
     pub path: String,
+    /// `stored`; `damaged` or `missing`: upload it again; `unknown` while the store does not answer.
+    pub condition: &'static str,
 }
 
 impl AssetView {
-    /// A file as the API shows it.
+    /// A file that was just put on the shelf, as the API shows it.
     pub fn of(profile: &Profile, asset: Asset) -> AssetView {
         let path = format!("/boot/assets/{}/{}", profile.spec.name, asset.file);
         AssetView {
@@ -43,7 +45,18 @@ impl AssetView {
             size: asset.size,
             created_at: asset.created_at,
             path,
+            condition: condition_name(Some(Condition::Stored)),
         }
+    }
+}
+
+/// What a look at the bytes came to, in the API's words.
+pub fn condition_name(found: Option<Condition>) -> &'static str {
+    match found {
+        Some(Condition::Stored) => "stored",
+        Some(Condition::Damaged) => "damaged",
+        Some(Condition::Missing) => "missing",
+        None => "unknown",
     }
 }
 
@@ -61,6 +74,11 @@ pub fn asset_error(error: AssetError) -> ApiError {
             "/sha256",
             format!("the bytes have SHA-256 {got}, not {expected}: nothing was stored"),
         ),
+        error @ AssetError::Away(_) => {
+            tracing::error!(%error, "nothing was stored");
+            let next = "nothing was stored; see /readyz, then try again";
+            ApiError::unavailable(format!("the asset store does not answer: {next}"))
+        }
         error => {
             tracing::error!(%error, "the assets' folder");
             ApiError::unavailable("the assets' folder cannot be used; see /readyz and the log")
