@@ -84,8 +84,9 @@ impl Store {
     /// The machines that asked from this address since then, newest first; 16 at most.
     pub async fn machines_at(&self, ip: IpAddr, since: Timestamp) -> Result<Vec<MacAddr>> {
         // Small tables, and one look for a download: no index on the address.
-        let sql = "SELECT mac FROM machines WHERE ip = $1 AND last_seen_at >= $2 \
-                   ORDER BY last_seen_at DESC, mac LIMIT 16";
+        let sql = "SELECT DISTINCT a.mac_address AS mac FROM boot_sessions s \
+                   JOIN node_boot_assignments a ON a.id = s.assignment_id \
+                   WHERE s.ip = $1 AND s.minted_at >= $2 LIMIT 16";
         let mut tx = self.read().await?;
         tx.rows(sql, args![ip.to_string(), since]).await?.iter().map(|row| row.parse("mac")).collect()
     }

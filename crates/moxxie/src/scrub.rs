@@ -129,6 +129,9 @@ pub async fn report(app: Arc<App>, mut alarms: Receiver<Alarm>) {
 
 async fn tell(app: &App, alarm: &Alarm) {
     metrics::counter!("moxxie_assets_damaged_total").increment(1);
+    if alarm.wrong {
+        app.downloads.condemn(&alarm.digest);
+    }
     let Some(snapshot) = app.snapshots.look().await.snapshot else { return };
     let mut labels: Vec<_> = snapshot
         .shelves()

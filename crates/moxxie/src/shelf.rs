@@ -65,7 +65,7 @@ pub async fn link(
     to_its_end(async move {
         let arrival = arrive(&app, &asset).await?;
         // Asked only now that nobody can take them away any more.
-        match app.assets.condition(&digest, size.unsigned_abs()).await {
+        match verified(&app, &digest, size.unsigned_abs()).await {
             Ok(Condition::Stored) => label(&app, &profile_id, asset, &arrival, &by).await,
             Ok(_) => {
                 abandon(&app, &arrival, Span(0)).await;
@@ -78,6 +78,23 @@ pub async fn link(
         }
     })
     .await
+}
+
+/// Whether the bytes are there and right: a store may have lost some without knowing.
+async fn verified(app: &App, digest: &Digest, size: u64) -> Result<Condition, AssetError> {
+    let read = async {
+        let mut readable = app.assets.read(digest, size).await?;
+        match &mut readable.arriving {
+            Some(arriving) => arriving.until(size.saturating_sub(1)).await.map(drop),
+            None => Ok(()),
+        }
+    };
+    match read.await {
+        Ok(()) => Ok(Condition::Stored),
+        Err(AssetError::Damaged(_)) => Ok(Condition::Damaged),
+        Err(AssetError::Missing(_)) => Ok(Condition::Missing),
+        Err(error) => Err(error),
+    }
 }
 
 async fn arrive(app: &App, asset: &Asset) -> Result<Arrival, StoreError> {

@@ -99,7 +99,7 @@ impl Watcher {
             Ok(Ok(found)) => found,
             Ok(Err(error)) => {
                 if !std::mem::replace(&mut self.unreadable, true) {
-                    tracing::warn!(folder = %self.dir.display(), %error, "the watch folder cannot be read");
+                    tracing::warn!(folder = ?self.dir, %error, "the watch folder cannot be read");
                 }
                 return 0;
             }
@@ -154,7 +154,7 @@ impl Watcher {
 
     fn warn(&self, file: &Found, known: &mut Known, why: &str) {
         if !std::mem::replace(&mut known.warned, true) {
-            tracing::warn!(file = %file.path.display(), "not put on a shelf: {why}");
+            tracing::warn!(file = ?file.path, "not put on a shelf: {why}");
         }
     }
 

@@ -25,6 +25,10 @@ const SHORTEST_PAUSE: u32 = 5;
 const PATIENCE: Span = Span::seconds(3 * LONGEST_PAUSE as i64);
 /// An admitted machine of which nothing was heard for so long holds nothing any more.
 const SILENCE: Span = Span::minutes(5);
+/// Nobody holds a seat for longer than it takes to fetch its need this slowly, in bytes a
+/// millisecond (1 MB/s), and the silence: a download that crawls goes on, but not as everybody's
+/// matter.
+const CRAWL: u64 = 1000;
 /// How many admissions the forecast looks back upon.
 const RECENT: usize = 16;
 
@@ -94,6 +98,8 @@ struct Seat {
     /// What it has not fetched yet.
     left: u64,
     heard: Timestamp,
+    /// Nothing that is heard later keeps it.
+    until: Timestamp,
 }
 
 /// A waiting machine.
@@ -161,7 +167,7 @@ impl Waves {
         self.look_again = self.look_again.min(now + PATIENCE);
         match self.seats.get_mut(&mac) {
             Some(seat) if seat.need == need => {
-                (seat.left, seat.heard) = (need, now);
+                (seat.left, seat.heard) = (need, now.min(seat.until));
                 return Turn::Admit;
             }
             // Its profile has changed, and with it what it asks for.
@@ -181,7 +187,8 @@ impl Waves {
                 self.remember_admission(now);
             }
             self.load = self.load.and(need);
-            self.seats.insert(mac, Seat { need, left: need, heard: now });
+            let until = now + Span(i64::try_from(need / CRAWL).unwrap_or(i64::MAX / 4));
+            self.seats.insert(mac, Seat { need, left: need, heard: now, until });
             return Turn::Admit;
         }
         self.stand(Waiter { mac, ticket, need, heard: now }, class, index);
@@ -192,7 +199,7 @@ impl Waves {
     /// Something was heard of an admitted machine: bytes went out to it, or it reported.
     pub fn heard(&mut self, mac: MacAddr, now: Timestamp) {
         if let Some(seat) = self.seats.get_mut(&mac) {
-            seat.heard = now;
+            seat.heard = now.min(seat.until);
         }
     }
 
@@ -200,7 +207,7 @@ impl Waves {
     /// it needs, it is done.
     pub fn fetched(&mut self, mac: MacAddr, bytes: u64, now: Timestamp) {
         let Some(seat) = self.seats.get_mut(&mac) else { return };
-        seat.heard = now;
+        seat.heard = now.min(seat.until);
         seat.left = seat.left.saturating_sub(bytes);
         if seat.left == 0 {
             self.finished(mac);

@@ -7,7 +7,7 @@ use crate::profile::LocalBoot;
 
 /// How often a waiting machine asks a server that does not answer before it boots its disk. With
 /// the pauses between them, a server may be restarted meanwhile.
-pub const WAITING_TRIES: u32 = 10;
+pub const WAITING_TRIES: u32 = 60;
 
 /// A machine's place in the line.
 #[derive(Debug, Clone)]

@@ -16,6 +16,8 @@ pub struct Alarm {
     pub digest: Digest,
     /// What was found, as half a sentence.
     pub what: String,
+    /// The bytes are wrong, not just missing: whoever is being sent them must not get them all.
+    pub wrong: bool,
 }
 
 /// Raises each finding once, until it is healed.
@@ -34,14 +36,23 @@ impl Alarms {
         self.heard.subscribe()
     }
 
+    /// The bytes are gone.
+    pub fn missing(&self, digest: &Digest, what: &str) {
+        self.tell(digest, what.to_owned(), false);
+    }
+
+    /// The bytes are wrong.
     pub fn raise(&self, digest: &Digest, what: impl Into<String>) {
+        self.tell(digest, what.into(), true);
+    }
+
+    fn tell(&self, digest: &Digest, what: String, wrong: bool) {
         if !locked(&self.raised).insert(*digest) {
             return;
         }
-        let what = what.into();
         tracing::error!(sha256 = %digest, "asset: {what}");
         // Nobody listens: it is in the log.
-        let _ = self.heard.send(Alarm { digest: *digest, what });
+        let _ = self.heard.send(Alarm { digest: *digest, what, wrong });
     }
 
     /// The file is right again, or gone for good.

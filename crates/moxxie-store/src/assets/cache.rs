@@ -208,6 +208,12 @@ impl Cached {
         });
     }
 
+    /// Whether a file that is about to be fetched fits beside those in use. One alone always does.
+    pub fn has_room(&self, size: u64) -> bool {
+        let index = locked(&self.index);
+        !index.over(self.budget) || index.alone(size)
+    }
+
     /// A file of this length to fetch into. The disk says now that it is full, not in the middle of
     /// a download; where it is smaller than the budget, what was used least recently gives way.
     pub async fn place(&self, size: u64) -> Result<(Temporary, Arc<File>), AssetError> {

@@ -123,6 +123,9 @@ impl Cached {
 
         let _room = Reserved::new(self, size);
         self.make_room().await;
+        if !self.has_room(size) {
+            return Err(AssetError::Busy(*digest));
+        }
         let (temporary, file) = self.place(size).await?;
         let _ = made.path.set(temporary.path.clone());
         let mut part = Part { temporary, file, hash: Sha256::new(), there: 0 };

@@ -101,6 +101,11 @@ impl Index {
         self.sum.saturating_add(self.coming) > budget
     }
 
+    /// Whether nothing else is there or comes than a file of this size that comes.
+    pub fn alone(&self, size: u64) -> bool {
+        self.sum == 0 && self.coming <= size
+    }
+
     /// Bytes of all files.
     #[cfg(test)]
     pub fn sum(&self) -> u64 {

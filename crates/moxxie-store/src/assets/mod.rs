@@ -259,7 +259,8 @@ impl Assets {
                 }
                 Ok(Readable { file: Arc::new(file), size, arriving: None })
             }
-            Kept::S3(cached) => cached.read(digest, size).await,
+            // A large future, which every request would carry along.
+            Kept::S3(cached) => Box::pin(cached.read(digest, size)).await,
         }
     }
 
@@ -267,7 +268,7 @@ impl Assets {
     pub async fn condition(&self, digest: &Digest, size: u64) -> Result<Condition, AssetError> {
         match &self.kept {
             Kept::Folder(local) => local.condition(digest, size).await,
-            Kept::S3(cached) => cached.condition(digest, size).await,
+            Kept::S3(cached) => Box::pin(cached.condition(digest, size)).await,
         }
     }
 
@@ -284,7 +285,7 @@ impl Assets {
     pub async fn redirect(&self, digest: &Digest, ttl: Duration) -> Result<Option<String>, AssetError> {
         match &self.kept {
             Kept::Folder(_) => Ok(None),
-            Kept::S3(cached) => cached.redirect(digest, ttl).await,
+            Kept::S3(cached) => Box::pin(cached.redirect(digest, ttl)).await,
         }
     }
 

@@ -66,6 +66,12 @@ impl Remote {
             .with_allow_http(["AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT"].iter().any(
                 |name| env.get(*name).is_some_and(|url| url.to_ascii_lowercase().starts_with("http://")),
             ));
+        for name in ["AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT"] {
+            // Not repeated: a URL may hold a password.
+            if env.get(name).is_some_and(|url| !url.is_empty() && !is_address(url)) {
+                return Err(AssetError::Settings(format!("{name} is not http(s)://HOST[:PORT]")));
+            }
+        }
         let mut builder = AmazonS3Builder::new().with_client_options(options).with_disable_bulk_delete(true);
         for (name, value) in env.iter().filter(|(name, value)| name.starts_with("AWS_") && !value.is_empty())
         {
@@ -88,7 +94,7 @@ impl Remote {
             let retry = RetryConfig { backoff, max_retries: retries, retry_timeout: config.times.part };
             // What is wrong may be a value, which may be a secret in the wrong place.
             builder.clone().with_retry(retry).build().map_err(|_| {
-                AssetError::Settings("the AWS_* variables do not fit together; see docs/operating.md".into())
+                AssetError::Settings("the AWS_* variables do not fit together; see docs/assets.md".into())
             })
         };
         Ok(Remote {
@@ -248,6 +254,21 @@ impl Drop for Upload {
     }
 }
 
+/// The status in a text such as "… status code: 503 Service Unavailable: …".
+fn status(text: &str) -> Option<&str> {
+    let number = |word: &&str| word.len() == 3 && word.bytes().all(|b| b.is_ascii_digit());
+    text.split(|c: char| !c.is_ascii_alphanumeric()).find(number)
+}
+
+/// Whether a text is a web address as far as a host, without anything behind it.
+fn is_address(url: &str) -> bool {
+    let rest = url.strip_prefix("http://").or_else(|| url.strip_prefix("https://")).unwrap_or_default();
+    let rest = rest.strip_suffix('/').unwrap_or(rest);
+    let fine =
+        |c: u8| c.is_ascii_alphanumeric() || matches!(c, b'.' | b'-' | b'_' | b':' | b'[' | b']' | b'/');
+    !rest.is_empty() && !rest.starts_with(['/', ':']) && rest.bytes().all(fine)
+}
+
 /// S3 said nothing.
 pub(super) fn silent(waited: Duration) -> AssetError {
     AssetError::Away(format!("S3 was silent for {} s", waited.as_secs_f32()))
@@ -265,8 +286,13 @@ pub(super) fn away(error: &Error) -> AssetError {
                 inner = source;
             }
             let text = inner.to_string();
-            let text = text.split(['<', '{', '\n']).next().unwrap_or_default();
-            let text: String = text.trim_end_matches([':', ' ']).chars().take(120).collect();
+            // An answer may repeat the request with its key: of an answer only the status is told.
+            let text = match text.find("status code:").or(text.find("Server error")) {
+                Some(_) => {
+                    status(&text).map_or("S3 answered with an error".into(), |n| format!("S3 answered {n}"))
+                }
+                None => text.split(['<', '{', '\n']).next().unwrap_or_default().chars().take(120).collect(),
+            };
             if text.is_empty() { "S3 gave no reason".to_owned() } else { text }
         }
     };

@@ -35,7 +35,7 @@ impl Assets {
             Kept::S3(cached) => cached.scrub(digest, size, pace).await,
         };
         match &found {
-            Ok(Condition::Missing) => self.alarms.raise(digest, "the stored bytes are missing"),
+            Ok(Condition::Missing) => self.alarms.missing(digest, "the stored bytes are missing"),
             Err(error @ (AssetError::Io { .. } | AssetError::NotRegular(_))) => {
                 self.alarms.raise(digest, format!("the stored bytes cannot be read: {error}"));
             }

@@ -131,11 +131,19 @@ impl Downloads {
             arrived: OnceLock::new(),
             samples: Mutex::new([(begun, 0); 2]),
             counted: AtomicBool::new(false),
+            condemned: AtomicBool::new(false),
             shared: self.shared.clone(),
         });
         self.shared.lock().insert(id, Arc::downgrade(&download));
         metrics::gauge!("moxxie_downloads_running").increment(1.0);
         download
+    }
+
+    /// These bytes were found wrong: downloads of them are cut before they are whole.
+    pub fn condemn(&self, digest: &Digest) {
+        for download in self.running().iter().filter(|download| download.about.sha256 == *digest) {
+            download.condemned.store(true, Ordering::Relaxed);
+        }
     }
 
     /// Those that run, oldest first.
@@ -161,6 +169,7 @@ pub struct Download {
     /// The last two moments that the rate is measured from.
     samples: Mutex<[(Instant, u64); 2]>,
     counted: AtomicBool,
+    condemned: AtomicBool,
     shared: Arc<Shared>,
 }
 
@@ -181,6 +190,11 @@ impl Download {
     /// The connection ended while this many bytes were on their way.
     pub fn lacks(&self, bytes: u64) {
         self.lacks.store(bytes, Ordering::Relaxed);
+    }
+
+    /// Whether its bytes were found wrong meanwhile.
+    pub fn is_condemned(&self) -> bool {
+        self.condemned.load(Ordering::Relaxed)
     }
 
     /// Bytes that the kernel accepted until now.
@@ -211,7 +225,7 @@ impl Drop for Download {
         let ended = Arc::new(Ended {
             about: self.about.clone(),
             sent: sent.saturating_sub(self.lacks.load(Ordering::Relaxed)),
-            complete: arrived.is_some(),
+            complete: arrived.is_some() && !self.is_condemned(),
             took: arrived.unwrap_or_else(|| self.begun.elapsed()),
         });
         for hook in self.shared.hooks.read().unwrap_or_else(PoisonError::into_inner).iter() {

@@ -86,13 +86,18 @@ fn may_reach(ip: IpAddr, allow: &[IpNet]) -> bool {
                 || a >= 240
                 || (a == 100 && (64..128).contains(&b))
                 || (a == 198 && (18..20).contains(&b))
-                || (a == 192 && b == 0);
+                || (a == 192 && b == 0)
+                || ip.octets()[..3] == [192, 88, 99];
             !special
         }
         IpAddr::V6(ip) => {
             // Global unicast is 2000::/3; 6to4 and Teredo carry an IPv4 address inside.
             let [a, b, ..] = ip.segments();
-            (a & 0xe000) == 0x2000 && a != 0x2002 && !(a == 0x2001 && (b == 0 || b == 0xdb8))
+            // Below 2001:200:: lie protocol assignments, in 3fff::/20 and 2001:db8::/32 examples.
+            (a & 0xe000) == 0x2000
+                && a != 0x2002
+                && !(a == 0x2001 && (b < 0x200 || b == 0xdb8))
+                && !(a == 0x3fff && b < 0x1000)
         }
     }
 }

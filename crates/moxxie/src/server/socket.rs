@@ -56,9 +56,8 @@ impl Socket {
     pub fn new(stream: TcpStream, pace: Pace) -> Socket {
         // Small answers must not wait for an acknowledgment (Nagle).
         let _ = stream.set_nodelay(true);
-        // A peer that vanished, or whose window stays closed, frees the kernel's buffers as well.
-        let time = u32::try_from(pace.time.as_millis()).unwrap_or(u32::MAX);
-        let _ = sockopt::set_tcp_user_timeout(&stream, time);
+        // No TCP_USER_TIMEOUT: the kernel counts a small window that opens and closes as silence, and
+        // resets machines that read slowly. The pace below knows what they acknowledged.
         Socket {
             stream,
             windows: Arc::default(),

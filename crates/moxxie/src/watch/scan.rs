@@ -70,7 +70,7 @@ pub fn scan(dir: &Path) -> io::Result<Vec<Found>> {
         let files = match std::fs::read_dir(profile.path()) {
             Ok(files) => files,
             Err(error) => {
-                tracing::debug!(folder = %profile.path().display(), %error, "cannot be read");
+                tracing::debug!(folder = ?profile.path(), %error, "cannot be read");
                 continue;
             }
         };
@@ -84,7 +84,7 @@ pub fn scan(dir: &Path) -> io::Result<Vec<Found>> {
                 continue;
             }
             if found.len() == MOST {
-                tracing::warn!(folder = %dir.display(), "more than {MOST} files in the watch folder: the others are left out");
+                tracing::warn!(folder = ?dir, "more than {MOST} files in the watch folder: the others are left out");
                 return Ok(found);
             }
             let path = PathBuf::from(profile.file_name()).join(&name);

@@ -5,13 +5,14 @@ use crate::app::App;
 use crate::downloads::Role;
 use crate::http::error::BootError;
 use crate::http::middleware::secret_path;
+use crate::http::range::{Part, part};
 use axum::extract::{Path, State};
 use axum::http::{Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use moxxie_core::asset::Asset;
 use moxxie_core::name::{FileName, ProfileName};
 use moxxie_core::profile::{ProfileSpec, Source};
-use moxxie_store::assets::AssetError;
+use moxxie_store::assets::{AssetError, Condition, Readable};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,6 +20,8 @@ use std::time::Duration;
 const SOON: u64 = 3;
 /// Seconds until an operator may have mended a file.
 const MENDED: u64 = 30;
+/// How long a request waits for a whole file; the fetch goes on after that.
+const WHOLE: Duration = Duration::from_secs(20);
 /// How long a machine may take to follow to a remote store.
 const ELSEWHERE: Duration = Duration::from_secs(600);
 
@@ -50,18 +53,40 @@ pub async fn asset(
         tracing::error!(%profile, %file, %error, "an asset cannot be read");
         unreadable(&error)
     };
+    let etag = format!("\"{}\"", asset.sha256);
+    let length = u64::try_from(asset.size).unwrap_or(0);
     // The signature is good for a GET alone.
     if asked.method == Method::GET
+        && part(&asked.headers, &etag, length) != Part::NotModified
         && let Some(url) = app.assets.redirect(&asset.sha256, ELSEWHERE).await.map_err(unreadable)?
     {
+        // What the machine would find there: nobody verifies it on the way.
+        match app.assets.condition(&asset.sha256, length).await.map_err(unreadable)? {
+            Condition::Stored => {}
+            Condition::Damaged => return Err(unreadable(AssetError::Damaged(asset.sha256))),
+            Condition::Missing => return Err(unreadable(AssetError::Missing(asset.sha256))),
+        }
         let headers = [(header::LOCATION, url), (header::CACHE_CONTROL, "no-store".to_owned())];
         return Ok((StatusCode::FOUND, headers).into_response());
     }
-    let length = u64::try_from(asset.size).unwrap_or(0);
-    let readable = app.assets.read(&asset.sha256, length).await.map_err(unreadable)?;
-    let etag = format!("\"{}\"", asset.sha256);
+    let mut readable = app.assets.read(&asset.sha256, length).await.map_err(unreadable)?;
+    // The digest vouches for the last byte of the file, and a range need not hold it.
+    if asked.headers.contains_key(header::RANGE) {
+        whole(&mut readable).await.map_err(unreadable)?;
+    }
     let piece = Piece { profile, file, role, sha256: asset.sha256, readable, first: 0, length, etag };
     Ok(send(&app, asked, piece))
+}
+
+/// Waits until all of a file is here and verified, but not longer than a client would.
+pub(super) async fn whole(readable: &mut Readable) -> Result<(), AssetError> {
+    if let Some(arriving) = &mut readable.arriving {
+        let last = readable.size.saturating_sub(1);
+        let waited = tokio::time::timeout(WHOLE, arriving.until(last)).await;
+        waited.map_err(|_| AssetError::Away("the file is still on its way".into()))??;
+        readable.arriving = None;
+    }
+    Ok(())
 }
 
 /// What a machine is told when the bytes cannot be had: why in one line, and when to ask again.
@@ -69,7 +94,7 @@ pub(super) fn unreadable(error: &AssetError) -> BootError {
     let (line, wait) = match error {
         // Somebody planted it. Waiting would not mend that, and iPXE would wait for ever.
         AssetError::NotRegular(_) => return BootError::not_found("moxxie: asset is no file, see log"),
-        AssetError::Missing(_) => ("moxxie: asset missing on disk", MENDED),
+        AssetError::Missing(_) => ("moxxie: asset missing, see log", MENDED),
         AssetError::Damaged(_) => ("moxxie: asset damaged, see log", MENDED),
         AssetError::Io { .. } => ("moxxie: asset unreadable, see log", SOON),
         _ => ("moxxie: asset not ready, wait", SOON),

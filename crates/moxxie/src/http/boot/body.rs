@@ -76,6 +76,9 @@ impl Sending {
         if self.at >= self.end {
             return Ok(None);
         }
+        if self.download.is_condemned() {
+            return Err(io::Error::other("the file was found damaged"));
+        }
         let mut there = self.end;
         if let Some(arriving) = &mut self.arriving {
             there = there.min(arriving.until(self.at).await.map_err(io::Error::other)?);

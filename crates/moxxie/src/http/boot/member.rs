@@ -42,11 +42,9 @@ pub async fn member(
         tracing::error!(%profile, %file, %error, "an image cannot be read");
         asset::unreadable(&error)
     };
-    let readable = app.assets.read(&image.sha256, size).await.map_err(unreadable)?;
-    if let Some(mut arriving) = readable.arriving.clone() {
-        // Where its files are is known only when all of it is here, and verified.
-        arriving.until(size.saturating_sub(1)).await.map_err(unreadable)?;
-    }
+    let mut readable = app.assets.read(&image.sha256, size).await.map_err(unreadable)?;
+    // Where its files are is known only when all of it is here, and verified.
+    asset::whole(&mut readable).await.map_err(unreadable)?;
     let index = match app.images.index(&image.sha256, &readable.file, size).await {
         Ok(index) => index,
         Err(IsoError::Disk(error)) => {

@@ -82,7 +82,8 @@ pub fn send(app: &Arc<App>, asked: Asked, piece: Piece) -> Response {
             sha256: piece.sha256,
             first,
             length,
-            whole: status == StatusCode::OK,
+            // A range may be all of it.
+            whole: from == 0 && length == size,
             peer: asked.peer,
             started_at: app.clock.now(),
             machine: OnceCell::new(),
