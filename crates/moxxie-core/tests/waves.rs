@@ -39,21 +39,21 @@ struct Stands {
     heard: Timestamp,
 }
 
-/// Inside: need, what is left, when it was heard.
+/// Inside: need, what is left, when it was heard, and until when hearing it counts.
 #[derive(Default)]
 struct Model {
-    inside: BTreeMap<u32, (u64, u64, Timestamp)>,
+    inside: BTreeMap<u32, (u64, u64, Timestamp, Timestamp)>,
     line: Vec<Stands>,
     asked: usize,
 }
 
 impl Model {
     fn sum(&self) -> u128 {
-        self.inside.values().map(|(need, _, _)| u128::from(*need)).sum()
+        self.inside.values().map(|(need, ..)| u128::from(*need)).sum()
     }
 
     fn tidy(&mut self, now: Timestamp) {
-        self.inside.retain(|_, (_, _, heard)| now - *heard < Span::minutes(5));
+        self.inside.retain(|_, (_, _, heard, _)| now - *heard < Span::minutes(5));
         self.line.retain(|w| now - w.heard < Span::seconds(45));
     }
 
@@ -68,7 +68,7 @@ impl Model {
         self.tidy(now);
         if let Some(inside) = self.inside.get_mut(&m) {
             if inside.0 == need {
-                *inside = (need, need, now);
+                (inside.1, inside.2) = (need, now.min(inside.3));
                 return None;
             }
             self.inside.remove(&m);
@@ -84,7 +84,9 @@ impl Model {
             && limits.boots.is_none_or(|most| self.inside.len() + at < most);
         if fits || (self.inside.is_empty() && at == 0) {
             self.line.remove(at);
-            self.inside.insert(m, (need, need, now));
+            // A megabyte takes a second.
+            let until = now + Span::minutes(5) + Span(i64::try_from(need / 1000).unwrap());
+            self.inside.insert(m, (need, need, now, until));
             return None;
         }
         Some((at + 1, self.line.len()))
@@ -96,8 +98,8 @@ impl Model {
     }
 
     fn fetched(&mut self, m: u32, size: u64, now: Timestamp) {
-        if let Some((_, left, heard)) = self.inside.get_mut(&m) {
-            (*left, *heard) = (left.saturating_sub(size), now);
+        if let Some((_, left, heard, until)) = self.inside.get_mut(&m) {
+            (*left, *heard) = (left.saturating_sub(size), now.min(*until));
             if *left == 0 {
                 self.inside.remove(&m);
             }
@@ -119,7 +121,7 @@ fn class() -> impl Strategy<Value = Class> {
 }
 
 fn need() -> impl Strategy<Value = u64> {
-    prop_oneof![8 => 1..60u64, 1 => 60..250u64, 1 => Just(0), 1 => Just(u64::MAX)]
+    prop_oneof![8 => 1..60u64, 1 => 60..250u64, 1 => 400_000_000..900_000_000u64, 1 => Just(0), 1 => Just(u64::MAX)]
 }
 
 fn steps() -> impl Strategy<Value = Vec<Step>> {
@@ -160,8 +162,8 @@ proptest! {
                 }
                 Step::Heard(m) => {
                     waves.heard(mac(m), now);
-                    if let Some((_, _, heard)) = model.inside.get_mut(&m) {
-                        *heard = now;
+                    if let Some((_, _, heard, until)) = model.inside.get_mut(&m) {
+                        *heard = now.min(*until);
                     }
                 }
                 Step::Finished(m) => {

@@ -81,7 +81,7 @@ impl Store {
 }
 
 impl Store {
-    /// The machines that asked from this address since then, newest first; 16 at most.
+    /// The machines whose boot scripts went to this address since then; 16 at most.
     pub async fn machines_at(&self, ip: IpAddr, since: Timestamp) -> Result<Vec<MacAddr>> {
         // Small tables, and one look for a download: no index on the address.
         let sql = "SELECT DISTINCT a.mac_address AS mac FROM boot_sessions s \

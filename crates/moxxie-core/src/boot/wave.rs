@@ -26,7 +26,7 @@ const PATIENCE: Span = Span::seconds(3 * LONGEST_PAUSE as i64);
 /// An admitted machine of which nothing was heard for so long holds nothing any more.
 const SILENCE: Span = Span::minutes(5);
 /// Nobody holds a seat for longer than it takes to fetch its need this slowly, in bytes a
-/// millisecond (1 MB/s), and the silence: a download that crawls goes on, but not as everybody's
+/// millisecond (1 MB/s), and twice the silence: a download that crawls goes on, but not as everybody's
 /// matter.
 const CRAWL: u64 = 1000;
 /// How many admissions the forecast looks back upon.
@@ -187,7 +187,8 @@ impl Waves {
                 self.remember_admission(now);
             }
             self.load = self.load.and(need);
-            let until = now + Span(i64::try_from(need / CRAWL).unwrap_or(i64::MAX / 4));
+            let crawl = Span(i64::try_from(need / CRAWL).unwrap_or(i64::MAX / 4));
+            let until = now + SILENCE + crawl;
             self.seats.insert(mac, Seat { need, left: need, heard: now, until });
             return Turn::Admit;
         }

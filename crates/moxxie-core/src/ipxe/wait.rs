@@ -7,7 +7,10 @@ use crate::profile::LocalBoot;
 
 /// How often a waiting machine asks a server that does not answer before it boots its disk. With
 /// the pauses between them, a server may be restarted meanwhile.
-pub const WAITING_TRIES: u32 = 60;
+pub const WAITING_TRIES: u32 = 10;
+/// Seconds between them: all together outlast a server that lets downloads finish before it starts
+/// anew (five minutes, `shutdown.drain_seconds`).
+const RESTART: u32 = 40;
 
 /// A machine's place in the line.
 #[derive(Debug, Clone)]
@@ -59,12 +62,7 @@ pub fn wait(wait: &Wait<'_>) -> String {
         .line("chain --replace --autofree -- ", &[Piece::Word(wait.again), Piece::Fixed(" ||")])
         .fixed("set why ${errno}")
         .say(&[Piece::Fixed("Moxxie: no usable answer (error ${why}), try ${try} of "), tries])
-        .count_tries(
-            WAITING_TRIES,
-            &[Piece::Fixed("failed")],
-            &[Piece::Fixed("ask")],
-            wait.seconds.max(PAUSE),
-        )
+        .count_tries(WAITING_TRIES, &[Piece::Fixed("failed")], &[Piece::Fixed("ask")], RESTART)
         .fixed(":failed")
         .say(&[Piece::Fixed("Moxxie: the server has not answered for "), tries, Piece::Fixed(" tries.")])
         .say(&[Piece::Fixed("Next: this machine boots from its own disk.")])
