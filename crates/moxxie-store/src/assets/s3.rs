@@ -254,6 +254,16 @@ impl Drop for Upload {
     }
 }
 
+/// What may be told of an error's text. An answer may repeat the request with its key: of an answer
+/// that is the status, and nothing else.
+fn told(text: &str) -> String {
+    let text = match text.contains("Server returned") {
+        true => status(text).map_or("S3 answered with an error".to_owned(), |n| format!("S3 answered {n}")),
+        false => text.split(['<', '{', '\n']).next().unwrap_or_default().chars().take(120).collect(),
+    };
+    if text.is_empty() { "S3 gave no reason".to_owned() } else { text }
+}
+
 /// The status in a text such as "… status code: 503 Service Unavailable: …".
 fn status(text: &str) -> Option<&str> {
     let number = |word: &&str| word.len() == 3 && word.bytes().all(|b| b.is_ascii_digit());
@@ -285,16 +295,32 @@ pub(super) fn away(error: &Error) -> AssetError {
             while let Some(source) = inner.source() {
                 inner = source;
             }
-            let text = inner.to_string();
-            // An answer may repeat the request with its key: of an answer only the status is told.
-            let text = match text.find("status code:").or(text.find("Server error")) {
-                Some(_) => {
-                    status(&text).map_or("S3 answered with an error".into(), |n| format!("S3 answered {n}"))
-                }
-                None => text.split(['<', '{', '\n']).next().unwrap_or_default().chars().take(120).collect(),
-            };
-            if text.is_empty() { "S3 gave no reason".to_owned() } else { text }
+            told(&inner.to_string())
         }
     };
     AssetError::Away(why)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn answers_are_not_repeated() {
+        let answer = "Server returned non-2xx status code: 503 Service Unavailable: Credential=AKIACANARY/x";
+        assert_eq!(told(answer), "S3 answered 503");
+        assert_eq!(told("Server returned error response: AKIACANARY"), "S3 answered with an error");
+        assert_eq!(told("connection refused"), "connection refused");
+        assert_eq!(told("<Error>"), "S3 gave no reason");
+    }
+
+    #[test]
+    fn endpoints_are_addresses() {
+        for good in ["http://10.0.0.9:9000", "https://s3.example/", "http://[::1]:9000", "http://h/minio"] {
+            assert!(is_address(good), "{good}");
+        }
+        for bad in ["banana", "http://", "ftp://h", "http://u:p@h", "http:///x", "http://h?q", "http://:80"] {
+            assert!(!is_address(bad), "{bad}");
+        }
+    }
 }

@@ -385,3 +385,26 @@ async fn a_running_download_keeps_its_bytes() {
     tokio::time::timeout(HANG, stream.read_exact(&mut got)).await.expect("a hang").unwrap();
     assert!(got == old, "other bytes");
 }
+
+/// What a machine is being sent is found damaged: it must not get all of it and start it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_download_is_cut_when_its_file_is_found_damaged() {
+    let (site, wire, file) = shelf(32 * MIB).await;
+    tokio::spawn(moxxie::scrub::report(site.app.clone(), site.app.assets.alarms()));
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.set_recv_buffer_size(4 * KIB as u32).unwrap();
+    let mut stream = socket.connect(wire.address).await.unwrap();
+    stream.write_all(request("file", "").as_bytes()).await.unwrap();
+    let etag = head(&mut stream).await;
+    let digest = etag.lines().find_map(|line| line.strip_prefix("etag: \"")?.strip_suffix('"')).unwrap();
+    let path = site.app.config.assets_dir.join("sha256").join(&digest[..2]).join(digest);
+    let stored = std::fs::OpenOptions::new().write(true).open(path).unwrap();
+    let last = file.len() as u64 - 1;
+    std::os::unix::fs::FileExt::write_all_at(&stored, &[!file[last as usize]], last).unwrap();
+    site.boot("/boot/assets/p/file").await.is(503);
+    until("the alarm", async || !site.messages("asset.damaged").await.is_empty()).await;
+    let mut got = Vec::new();
+    // A reset is an end as well.
+    let _ = tokio::time::timeout(HANG, stream.read_to_end(&mut got)).await.expect("a hang");
+    assert!(got.len() < file.len() && file.starts_with(&got), "{} bytes", got.len());
+}

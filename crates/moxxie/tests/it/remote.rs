@@ -147,3 +147,26 @@ async fn wrong_bytes_are_cut_and_forgiven_when_they_are_right_again() {
     strict.site.asset("a", "big", &strict.bytes).await;
     strict.is_whole().await;
 }
+
+/// The digest is checked with the last byte of the file, and a range need not hold it. Nor does a
+/// new label vouch for bytes that nobody read.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_part_of_a_cold_file_waits_for_the_digest_of_the_whole() {
+    let cold = Cold::new(Times { refuse: Duration::ZERO, ..patient() }).await;
+    let label = async || {
+        let digest = cold.site.get("/api/v1/boot/profiles/a/assets").await.json();
+        let digest = digest["items"][0]["sha256"].as_str().unwrap().to_owned();
+        cold.site
+            .post("/api/v1/boot/profiles/a/assets", serde_json::json!({"sha256": digest, "file": "copy"}))
+            .await
+    };
+    cold.s3.set(Faults { flip: Some(1000), ..Faults::default() });
+    for range in ["bytes=0-1999", "bytes=2000000-2000009"] {
+        cold.site.anonymous("GET", FILE).set("range", range).send().await.is(503);
+    }
+    assert_eq!(label().await.pointers(), ["/sha256"]);
+    cold.s3.heal();
+    let part = cold.site.anonymous("GET", FILE).set("range", "bytes=0-1999").send().await.is(206);
+    assert!(part.body == cold.bytes[..2000]);
+    label().await.is(201);
+}
