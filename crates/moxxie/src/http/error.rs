@@ -164,6 +164,12 @@ kinds! {
 }
 
 impl ApiError {
+    /// The same, said of one of several things that the request is about.
+    pub fn about(mut self, what: &str) -> ApiError {
+        self.detail = format!("{what}: {}", self.detail);
+        self
+    }
+
     /// Understood, but these fields are not valid.
     pub fn fields(errors: Vec<FieldError>) -> ApiError {
         let detail = match errors.as_slice() {

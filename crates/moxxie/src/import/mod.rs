@@ -74,7 +74,7 @@ async fn fetch_all(
                 patience,
                 progress,
             };
-            let text = list.into_memory().await?;
+            let text = list.into_memory().await.map_err(|error| error.about("the list of digests"))?;
             let listed = sums::find(&String::from_utf8_lossy(&text), &sums_url, &url)
                 .map_err(|why| ApiError::field("/sha256sums_url", why))?;
             if let Some(given) = wanted.sha256.filter(|given| *given != listed) {
