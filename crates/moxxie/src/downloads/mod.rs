@@ -16,7 +16,7 @@ use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock, Weak};
 use std::time::Duration;
-use tokio::sync::OnceCell;
+use tokio::sync::{OnceCell, Semaphore};
 use tokio::time::Instant;
 
 /// Bytes in the last whole second or two make the rate.
@@ -91,6 +91,17 @@ pub struct Downloads {
     shared: Arc<Shared>,
     /// Which machines were sent where.
     pub booted: booted::Booted,
+    looks: Looks,
+}
+
+/// Looks into the database for the machine behind a download. A few at a time: each holds tens of
+/// kilobytes while it waits, and hundreds of downloads may begin in one moment.
+struct Looks(Semaphore);
+
+impl Default for Looks {
+    fn default() -> Looks {
+        Looks(Semaphore::new(4))
+    }
 }
 
 #[derive(Default)]

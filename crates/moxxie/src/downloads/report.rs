@@ -55,20 +55,27 @@ pub fn identify(app: &Arc<App>, about: &Arc<About>) {
 /// The machine behind a download: another replica may have sent it here.
 async fn machine(app: &App, about: &About) -> Option<MacAddr> {
     let look = async {
-        let since = about.started_at + Span(-RECENT.0);
-        let seen = app.read().machines_at(about.peer.to_canonical(), since).await;
-        let seen = seen
-            .inspect_err(|error| tracing::debug!(%error, "a download's machine was not looked up"))
-            .unwrap_or_default();
-        let snapshot = app.snapshots.current()?;
-        let boots = |mac: &MacAddr| {
-            snapshot.known(*mac).is_some_and(|known| known.shelf.profile.spec.name == about.profile)
+        let look = async {
+            let _turn = app.downloads.looks.0.acquire().await;
+            Box::pin(look(app, about)).await
         };
-        let mut found = seen.into_iter().filter(boots);
-        found.next().filter(|_| found.next().is_none())
+        tokio::time::timeout(LOOK, look).await.unwrap_or(None)
     };
-    let look = async { tokio::time::timeout(LOOK, look).await.unwrap_or(None) };
     *about.machine.get_or_init(|| look).await
+}
+
+async fn look(app: &App, about: &About) -> Option<MacAddr> {
+    let since = about.started_at + Span(-RECENT.0);
+    let seen = app.read().machines_at(about.peer.to_canonical(), since).await;
+    let seen = seen
+        .inspect_err(|error| tracing::debug!(%error, "a download's machine was not looked up"))
+        .unwrap_or_default();
+    let snapshot = app.snapshots.current()?;
+    let boots = |mac: &MacAddr| {
+        snapshot.known(*mac).is_some_and(|known| known.shelf.profile.spec.name == about.profile)
+    };
+    let mut found = seen.into_iter().filter(boots);
+    found.next().filter(|_| found.next().is_none())
 }
 
 fn report(app: &Arc<App>, ended: &Arc<Ended>) {
