@@ -63,11 +63,11 @@ pub struct About {
 pub struct Ended {
     /// What it was.
     pub about: Arc<About>,
-    /// Bytes that the client acknowledged, as far as is known.
+    /// Bytes that reached the client, as far as is known.
     pub sent: u64,
     /// The client has every byte that it asked for.
     pub complete: bool,
-    /// From the request to the acknowledgment of the last byte, or to the end.
+    /// From the request to the last byte, or to the end.
     pub took: Duration,
 }
 
@@ -139,6 +139,7 @@ impl Downloads {
             begun,
             sent: AtomicU64::new(0),
             lacks: AtomicU64::new(0),
+            accepted: OnceLock::new(),
             arrived: OnceLock::new(),
             samples: Mutex::new([(begun, 0); 2]),
             counted: AtomicBool::new(false),
@@ -175,7 +176,9 @@ pub struct Download {
     sent: AtomicU64,
     /// Of those, bytes that did not arrive when the connection ended.
     lacks: AtomicU64,
-    /// How long it took until the client had acknowledged the last byte.
+    /// When the kernel accepted the last byte.
+    accepted: OnceLock<Duration>,
+    /// How long it took until the client had the last byte.
     arrived: OnceLock<Duration>,
     /// The last two moments that the rate is measured from.
     samples: Mutex<[(Instant, u64); 2]>,
@@ -190,12 +193,22 @@ impl Download {
         let sent = self.sent.fetch_add(bytes, Ordering::Relaxed) + bytes;
         self.shared.bytes.get_or_init(|| metrics::counter!("moxxie_asset_bytes_total")).increment(bytes);
         self.sample(Instant::now(), sent);
-        sent >= self.about.length && !self.counted.swap(true, Ordering::Relaxed)
+        if sent < self.about.length {
+            return false;
+        }
+        self.accepted.get_or_init(|| self.begun.elapsed());
+        !self.counted.swap(true, Ordering::Relaxed)
     }
 
     /// The client acknowledged the last byte.
     pub fn arrived(&self) {
         let _ = self.arrived.set(self.begun.elapsed());
+    }
+
+    /// The last byte was sent, and nothing was heard of the client since: a machine that starts its
+    /// kernel says no more. The silence is not counted.
+    pub fn left(&self) {
+        let _ = self.arrived.set(self.accepted.get().copied().unwrap_or_else(|| self.begun.elapsed()));
     }
 
     /// The connection ended while this many bytes were on their way.

@@ -92,11 +92,14 @@ fn report(app: &Arc<App>, ended: &Arc<Ended>) {
         Role::Kernel => EventKind::KernelFetched,
         Role::Initrd => EventKind::InitrdFetched,
     };
+    // It ended now, however long the look for its machine takes.
+    let at = app.clock.now();
     let push = move |app: &App, ended: &Ended, machine: Option<MacAddr>| {
         if let Some(machine) = machine.filter(|_| ended.whole()) {
             app.waves.fetched(assigned(app, machine), ended.about.length);
         }
         let mut event = app.event(kind, machine, Some(ended.about.peer), &message(ended));
+        event.at = at;
         event.boot_profile = Some(ended.about.profile.to_string());
         app.events.push(event, None);
     };

@@ -192,8 +192,10 @@ impl Socket {
             let arrived = self.written.saturating_sub(lacking);
             self.arriving.retain(|(position, download)| {
                 let on_its_way = *position > arrived;
-                if !on_its_way {
-                    download.arrived();
+                match on_its_way {
+                    true => {}
+                    false if long_ago => download.left(),
+                    false => download.arrived(),
                 }
                 on_its_way
             });
@@ -222,7 +224,7 @@ impl Socket {
         let arrived = self.written.saturating_sub(self.unsent());
         for (position, download) in self.arriving.drain(..) {
             match position.saturating_sub(arrived) {
-                0 => download.arrived(),
+                0 => download.left(),
                 lacking => download.lacks(lacking),
             }
         }

@@ -293,8 +293,9 @@ async fn machines_are_known_by_address_unless_two_share_it() {
     for (mac, node) in [(MAC, "node-a"), (other, "node-b")] {
         site.assign(mac, node, "p", json!({"armed": false})).await;
     }
+    let fetched = async || site.events("&kind=kernel_fetched").await.len();
     let fetch = async |ip: &str| {
-        let before = site.events("&kind=kernel_fetched").await.len();
+        let before = fetched().await;
         site.anonymous("GET", "/boot/assets/p/vmlinuz").from(ip).send().await.is(200);
         let mut newest = Value::Null;
         until("the event", async || {
@@ -316,11 +317,13 @@ async fn machines_are_known_by_address_unless_two_share_it() {
     site.arm(other).await;
     let boot = Machine::efi(other).from("10.0.0.60").boot(&site);
     assert_eq!(boot.kernel().kernel, "http://10.0.0.1:8080/boot/assets/p/vmlinuz");
+    until("the event of the boot", async || fetched().await == 3).await;
     site.push(moxxie_core::time::Span::seconds(61));
     assert_eq!(fetch("10.0.0.60").await, other);
     // Another one at the same address: they are not told apart.
     site.arm(MAC).await;
     Machine::efi(MAC).from("10.0.0.60").boot(&site).kernel();
+    until("the event of the other boot", async || fetched().await == 5).await;
     site.push(moxxie_core::time::Span::seconds(61));
     assert_eq!(fetch("10.0.0.60").await, Value::Null, "two behind one address");
 }

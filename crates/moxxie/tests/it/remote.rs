@@ -148,6 +148,21 @@ async fn wrong_bytes_are_cut_and_forgiven_when_they_are_right_again() {
     strict.is_whole().await;
 }
 
+/// A machine is not sent to S3 for what is not there: that would be a 404 for an outage.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nobody_is_sent_to_an_object_that_is_gone() {
+    let s3 = TestS3::start().await;
+    let toml = format!("assets_url = \"s3://{BUCKET}/p\"\n[assets]\nredirect = true\n");
+    let site = Site::with_times(&toml, S3Env(s3.env()), patient()).await;
+    site.profile(memtest("a")).await;
+    let digest = site.asset("a", "big", b"bytes").await["sha256"].as_str().unwrap().to_owned();
+    site.boot(FILE).await.is(302);
+    let same = site.anonymous("GET", FILE).set("if-none-match", &format!("\"{digest}\"")).send().await;
+    same.is(304);
+    std::fs::remove_file(s3.object(&format!("p/sha256/{}/{digest}", &digest[..2]))).unwrap();
+    assert_eq!(site.boot(FILE).await.is(503).header("retry-after"), "30");
+}
+
 /// The digest is checked with the last byte of the file, and a range need not hold it. Nor does a
 /// new label vouch for bytes that nobody read.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
