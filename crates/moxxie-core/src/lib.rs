@@ -10,6 +10,7 @@ pub mod assignment;
 pub mod audit;
 pub mod boot;
 pub mod ipxe;
+pub mod keyring;
 pub mod mac;
 pub mod machine;
 pub mod media;

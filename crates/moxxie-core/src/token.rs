@@ -21,6 +21,18 @@ impl SiteKey {
         let bytes = crate::mac::hex(text.trim())?;
         <[u8; 32]>::try_from(bytes).ok().map(SiteKey)
     }
+
+    /// A key for one use, which tells nothing of this one or of those for other uses. The uses are
+    /// named in the code; boot tokens are signed with the site's key itself.
+    pub fn derive(&self, usage: &str) -> [u8; 32] {
+        // A block of HMAC-SHA-256: a shorter key is filled up with zeros (RFC 2104, section 2).
+        let mut block = [0; 64];
+        block[..32].copy_from_slice(&self.0);
+        let mut mac = Hmac::<Sha256>::new(&block.into());
+        mac.update(b"moxxie/1/");
+        mac.update(usage.as_bytes());
+        mac.finalize().into_bytes().into()
+    }
 }
 
 impl std::fmt::Debug for SiteKey {

@@ -1,7 +1,6 @@
 //! `kill -9` at any moment: the file stays sound and every acknowledged write is in it.
 #![allow(clippy::disallowed_methods)]
 
-use crate::Store;
 use crate::conformance::{by, mac, machine, profile};
 use crate::db::args;
 use crate::testing::TestPostgres;
@@ -20,7 +19,7 @@ const ACKNOWLEDGED: &str = "MOXXIE_TEST_VICTIM_FILE";
 async fn victim() {
     let (Ok(url), Ok(file)) = (std::env::var(URL), std::env::var(ACKNOWLEDGED)) else { return };
     let mut acknowledged = std::fs::OpenOptions::new().create(true).append(true).open(file).unwrap();
-    let store = Store::open(&url).await.unwrap();
+    let store = crate::testing::open(&url).await.unwrap();
     store.migrate().await.unwrap();
     let start = store.audit(None, 1).await.unwrap().first().map_or(0, |record| record.seq);
     if store.profile("p1").await.unwrap().is_none() {
@@ -58,7 +57,7 @@ async fn one_life(url: &str, file: &Path, writes: usize, life: Duration) -> usiz
     victim.kill().unwrap();
     victim.wait().unwrap();
 
-    let store = Store::open(url).await.unwrap();
+    let store = crate::testing::open(url).await.unwrap();
     store.migrate().await.unwrap();
     let mut tx = store.read().await.unwrap();
     if tx.is_sqlite() {

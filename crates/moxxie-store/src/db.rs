@@ -3,8 +3,8 @@
 //! Every SQL text is written once, with `$1…$n`. Values go in as [`Arg`], rows come out as
 //! [`Row`], so nothing above this file is generic over the database.
 
-use crate::Store;
 use crate::error::{Result, StoreError, breaks_connection};
+use crate::{Db, Store};
 use moxxie_core::time::Timestamp;
 use sqlx::pool::PoolConnection;
 use sqlx::postgres::PgRow;
@@ -170,9 +170,9 @@ pub(crate) struct Tx {
 impl Store {
     /// A connection for single reads.
     pub(crate) async fn read(&self) -> Result<Tx> {
-        let link = match self {
-            Store::Sqlite { r, .. } => Link::Sqlite(r.acquire().await?),
-            Store::Postgres(pool) => Link::Postgres(pool.acquire().await?),
+        let link = match &self.db {
+            Db::Sqlite { r, .. } => Link::Sqlite(r.acquire().await?),
+            Db::Postgres(pool) => Link::Postgres(pool.acquire().await?),
         };
         Ok(Tx { link: Some(link), open: false, broken: false, busy: false, patience: PATIENCE })
     }
@@ -199,9 +199,9 @@ impl Store {
     }
 
     async fn begin_write(&self, sqlite: &'static str) -> Result<Tx> {
-        let link = match self {
-            Store::Sqlite { w, .. } => Link::Sqlite(w.acquire().await?),
-            Store::Postgres(pool) => Link::Postgres(pool.acquire().await?),
+        let link = match &self.db {
+            Db::Sqlite { w, .. } => Link::Sqlite(w.acquire().await?),
+            Db::Postgres(pool) => Link::Postgres(pool.acquire().await?),
         };
         let mut tx = Tx { link: Some(link), open: false, broken: false, busy: false, patience: PATIENCE };
         tx.begin(sqlite, "BEGIN ISOLATION LEVEL READ COMMITTED").await?;

@@ -35,6 +35,7 @@ use moxxie_core::boot::decide::{BootView, Shelf};
 use moxxie_core::boot::event::{BootEvent, EventKind};
 use moxxie_core::boot::session::Session;
 use moxxie_core::boot::state::{BootRecord, BootState};
+use moxxie_core::keyring::Keyring;
 use moxxie_core::mac::MacAddr;
 use moxxie_core::name::ProfileName;
 use moxxie_core::profile::ProfileSpec;
@@ -62,8 +63,15 @@ pub struct Loaded {
     pub assignments: Vec<Assignment>,
 }
 
-/// The database. Its methods stand in the files named after what they are about.
-pub enum Store {
+/// The database, and the keys that what it keeps is read with. Its methods stand in the files named
+/// after what they are about.
+pub struct Store {
+    pub(crate) db: Db,
+    pub(crate) keys: Keyring,
+}
+
+/// The two databases.
+pub(crate) enum Db {
     /// SQLite, a file on a local disk (WAL does not work on a network file system).
     Sqlite {
         /// The one connection that writes.
@@ -73,6 +81,13 @@ pub enum Store {
     },
     /// PostgreSQL.
     Postgres(PgPool),
+}
+
+impl Store {
+    /// The keys it was opened with.
+    pub fn keys(&self) -> &Keyring {
+        &self.keys
+    }
 }
 
 /// What a list of assignments is narrowed by.

@@ -457,7 +457,7 @@ impl Reference {
 async fn random_lives_keep_the_promises() {
     let mut deliveries = 0;
     for seed in 1..=8 {
-        let store = Arc::new(Store::open("sqlite::memory:").await.unwrap());
+        let store = Arc::new(crate::testing::open("sqlite::memory:").await.unwrap());
         store.migrate().await.unwrap();
         deliveries += life(store, seed, 300).await;
     }
@@ -467,7 +467,9 @@ async fn random_lives_keep_the_promises() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn random_lives_keep_the_promises_with_real_files() {
     let dir = tempfile::tempdir().unwrap();
-    let store = Arc::new(Store::open(&format!("sqlite://{}/moxxie.db", dir.path().display())).await.unwrap());
+    let store = Arc::new(
+        crate::testing::open(&format!("sqlite://{}/moxxie.db", dir.path().display())).await.unwrap(),
+    );
     store.migrate().await.unwrap();
     assert!(life(store, 99, 400).await > 5);
 }
@@ -476,7 +478,7 @@ async fn random_lives_keep_the_promises_with_real_files() {
 async fn random_lives_keep_the_promises_on_postgres() {
     let Some(server) = crate::testing::TestPostgres::start().await else { return };
     for seed in 201..=202 {
-        let store = Arc::new(Store::open(&server.database().await).await.unwrap());
+        let store = Arc::new(crate::testing::open(&server.database().await).await.unwrap());
         store.migrate().await.unwrap();
         assert!(life(store, seed, 400).await > 5);
     }

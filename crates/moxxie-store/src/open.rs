@@ -1,7 +1,8 @@
 //! Opening, migrating, closing.
 
 use crate::error::{Result, StoreError};
-use crate::{Store, db::args};
+use crate::{Db, Store, db::args};
+use moxxie_core::keyring::Keyring;
 use moxxie_core::time::Timestamp;
 use sqlx::migrate::{MigrateError, Migrator};
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
@@ -22,16 +23,16 @@ impl Store {
     /// Opens; does not wait for the database to answer (PostgreSQL may be down at start).
     ///
     /// `sqlite://PATH`, `postgres://…` or `postgresql://…`; `sqlite::memory:` is for tests.
-    pub async fn open(url: &str) -> Result<Store> {
+    pub async fn open(url: &str, keys: Keyring) -> Result<Store> {
         if url == "sqlite::memory:" {
-            return Ok(memory());
+            return Ok(Store { db: memory(), keys });
         }
         if let Some(path) = url.strip_prefix("sqlite:") {
             let path = path.strip_prefix("//").unwrap_or(path);
-            return sqlite(Path::new(path.split('?').next().unwrap_or(path)));
+            return Ok(Store { db: sqlite(Path::new(path.split('?').next().unwrap_or(path)))?, keys });
         }
         if url.starts_with("postgres://") || url.starts_with("postgresql://") {
-            return postgres(url);
+            return Ok(Store { db: postgres(url)?, keys });
         }
         // Only the part before the colon: the rest may hold a password.
         let scheme = url.split(':').next().unwrap_or_default();
@@ -44,8 +45,8 @@ impl Store {
     /// Brings the schema up to date; safe with several replicas and when killed midway.
     // `run` of sqlx is generic in a way that makes this future one that cannot be spawned.
     pub async fn migrate(&self) -> Result<()> {
-        match self {
-            Store::Sqlite { w, .. } => {
+        match &self.db {
+            Db::Sqlite { w, .. } => {
                 let mut conn = w.acquire().await?;
                 // One transaction around all of it: of two processes the second waits here, and
                 // a process that is killed leaves the schema as it was.
@@ -61,7 +62,7 @@ impl Store {
                 SQLITE.run_direct(None, &mut *tx, false).await.map_err(|e| migration(&SQLITE, e))?;
                 tx.commit().await?;
             }
-            Store::Postgres(pool) => {
+            Db::Postgres(pool) => {
                 // A connection of its own: the lock that keeps replicas apart belongs to the
                 // connection, and goes with it when anything fails.
                 let connect = pool.connect_options();
@@ -105,17 +106,17 @@ impl Store {
 
     /// Whether this is SQLite.
     pub fn is_sqlite(&self) -> bool {
-        matches!(self, Store::Sqlite { .. })
+        matches!(self.db, Db::Sqlite { .. })
     }
 
     /// Closes every connection; SQLite folds its log into the database file.
     pub async fn close(&self) {
-        match self {
-            Store::Sqlite { w, r } => {
+        match &self.db {
+            Db::Sqlite { w, r } => {
                 r.close().await;
                 w.close().await;
             }
-            Store::Postgres(pool) => pool.close().await,
+            Db::Postgres(pool) => pool.close().await,
         }
     }
 }
@@ -147,7 +148,7 @@ fn migration(migrator: &Migrator, error: MigrateError) -> StoreError {
 
 /// Connections to a file. Writes go through one connection, so that they queue here and not in
 /// SQLite's busy handler; reads never wait for it (WAL).
-fn sqlite(path: &Path) -> Result<Store> {
+fn sqlite(path: &Path) -> Result<Db> {
     create_private(path).map_err(|e| StoreError::Unavailable(format!("{}: {e}", path.display())))?;
     let base = SqliteConnectOptions::new()
         .filename(path)
@@ -168,14 +169,14 @@ fn sqlite(path: &Path) -> Result<Store> {
             .max_lifetime(None)
             .test_before_acquire(false)
     };
-    Ok(Store::Sqlite {
+    Ok(Db::Sqlite {
         w: pool(1).connect_lazy_with(writer),
         r: pool(4).connect_lazy_with(base.read_only(true)),
     })
 }
 
 /// A database that lives as long as its one connection.
-fn memory() -> Store {
+fn memory() -> Db {
     let options = SqliteConnectOptions::new().in_memory(true).foreign_keys(true).disable_statement_logging();
     let pool = SqlitePoolOptions::new()
         .max_connections(1)
@@ -183,7 +184,7 @@ fn memory() -> Store {
         .max_lifetime(None)
         .test_before_acquire(false)
         .connect_lazy_with(options);
-    Store::Sqlite { w: pool.clone(), r: pool }
+    Db::Sqlite { w: pool.clone(), r: pool }
 }
 
 /// Makes the folder and an empty file that only this user reads; SQLite gives its log files the
@@ -196,7 +197,7 @@ fn create_private(path: &Path) -> std::io::Result<()> {
     std::fs::OpenOptions::new().create(true).append(true).mode(0o600).open(path).map(drop)
 }
 
-fn postgres(url: &str) -> Result<Store> {
+fn postgres(url: &str) -> Result<Db> {
     let options: PgConnectOptions = url.parse().map_err(|_| {
         StoreError::Unavailable("its URL cannot be read: postgres://USER:PASSWORD@HOST:PORT/DATABASE".into())
     })?;
@@ -210,5 +211,5 @@ fn postgres(url: &str) -> Result<Store> {
         .max_connections(POSTGRES_CONNECTIONS)
         .acquire_timeout(ACQUIRE)
         .connect_lazy_with(options);
-    Ok(Store::Postgres(pool))
+    Ok(Db::Postgres(pool))
 }

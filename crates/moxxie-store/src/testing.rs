@@ -3,6 +3,8 @@
 //! `testing`.
 #![allow(clippy::expect_used, clippy::disallowed_methods)]
 
+use moxxie_core::keyring::Keyring;
+use moxxie_core::token::SiteKey;
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Executor};
 use std::io::Write;
 use std::os::unix::fs::MetadataExt;
@@ -11,6 +13,11 @@ use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::str::FromStr;
 use std::time::Duration;
+
+/// Opens a database with a key that every test has.
+pub async fn open(url: &str) -> crate::Result<crate::Store> {
+    crate::Store::open(url, Keyring::new(SiteKey::new([7; 32]), Vec::new())).await
+}
 
 /// How a server ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -9,6 +9,7 @@ use crate::iso::Images;
 use crate::snapshot::{Snapshots, Writing};
 use crate::uploads::Uploads;
 use crate::waves::Waves;
+use arc_swap::ArcSwap;
 use metrics_exporter_prometheus::PrometheusHandle;
 use moxxie_core::audit::By;
 use moxxie_core::boot::event::{BootEvent, EventKind};
@@ -23,7 +24,7 @@ use std::sync::atomic::AtomicBool;
 /// The application.
 pub struct App {
     /// The settings in force.
-    pub config: Config,
+    config: ArcSwap<Config>,
     /// The address that was bound, for links when a request's `Host` has no port.
     pub port: u16,
     /// The database.
@@ -89,7 +90,7 @@ impl App {
         tokio::spawn(write);
         let uploads = Uploads::new(config.data_dir.join("uploads"));
         let app = Arc::new(App {
-            config,
+            config: ArcSwap::from_pointee(config),
             uploads,
             port,
             store,
@@ -110,6 +111,16 @@ impl App {
         downloads::report::ends(&app);
         tokio::spawn(downloads::report::keep_seats(Arc::downgrade(&app)));
         app
+    }
+
+    /// The settings in force: one request reads them once and keeps to them.
+    pub fn config(&self) -> Arc<Config> {
+        self.config.load_full()
+    }
+
+    /// Puts other settings in force, for what begins from now on.
+    pub fn set_config(&self, config: Config) {
+        self.config.store(Arc::new(config));
     }
 
     /// The database, for reading.

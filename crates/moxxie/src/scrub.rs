@@ -37,9 +37,9 @@ pub struct Scrub {
 pub fn start(app: &Arc<App>) {
     tokio::spawn(report(app.clone(), app.assets.alarms()));
     tokio::spawn(watch(app.clone()));
-    if app.config.scrub_rate > 0 {
+    if app.config().scrub_rate > 0 {
         let wait: Wait = Arc::new(|time| Box::pin(tokio::time::sleep(time)));
-        tokio::spawn(Scrub { rate: app.config.scrub_rate, round: ROUND, wait }.run(app.clone()));
+        tokio::spawn(Scrub { rate: app.config().scrub_rate, round: ROUND, wait }.run(app.clone()));
     }
 }
 

@@ -5,6 +5,7 @@ use crate::clock::Clock;
 use crate::config::{Config, Overrides};
 use crate::{firstrun, http, scrub, server, shelf, telemetry};
 use anyhow::{Context, Result};
+use moxxie_core::keyring::Keyring;
 use moxxie_core::time::Span;
 use moxxie_core::token::api_token_hash;
 use moxxie_store::assets::{AssetError, Assets, Place};
@@ -48,7 +49,7 @@ pub async fn run(given: Overrides, secrets: Secrets) -> Result<ExitCode> {
         swept => drop(swept.context("cannot sweep the assets' folder")?),
     }
 
-    let store = Arc::new(Store::open(&config.database_url).await?);
+    let store = Arc::new(Store::open(&config.database_url, Keyring::new(key.clone(), vec![])).await?);
     // A schema of a newer version must not be touched, and is worth an exit code of its own.
     let first_try = store.migrate().await;
     if let Err(error @ StoreError::NewerSchema { .. }) = &first_try {
@@ -89,7 +90,7 @@ pub async fn run(given: Overrides, secrets: Secrets) -> Result<ExitCode> {
     app.snapshots.look().await;
     tokio::spawn(housekeeping(app.clone()));
     tokio::spawn(collecting(app.clone()));
-    if let Some(dir) = app.config.watch.clone() {
+    if let Some(dir) = app.config().watch.clone() {
         tokio::spawn(crate::watch::run(app.clone(), dir));
     }
     scrub::start(&app);
@@ -99,7 +100,7 @@ pub async fn run(given: Overrides, secrets: Secrets) -> Result<ExitCode> {
     if new_token {
         let _ = crate::cli::out::line(format!(
             "admin token (shown once; kept in {}): {admin_token}",
-            app.config.data_dir.join("admin-token").display()
+            app.config().data_dir.join("admin-token").display()
         ));
     }
     tracing::info!(version = env!("CARGO_PKG_VERSION"), %address, "ready");
@@ -172,7 +173,7 @@ async fn collecting(app: Arc<App>) {
         if app.migrated.load(Ordering::SeqCst) {
             if !std::mem::replace(&mut reported, true) {
                 // Copies of what is on S3 are strangers to nobody: the cache forgets them by itself.
-                if let Place::Folder(dir) = &app.config.assets.place {
+                if let Place::Folder(dir) = &app.config().assets.place {
                     shelf::report_strangers(&app, dir).await;
                 }
             }
@@ -192,13 +193,13 @@ async fn tidy(app: &App) {
         }
     }
     let now = app.clock.now();
-    if let Err(error) = app.write().settle(&app.config.site, now).await {
+    if let Err(error) = app.write().settle(&app.config().site, now).await {
         tracing::warn!(%error, "windows were not settled");
     }
-    let events_before = now + Span(-Span::days(app.config.event_days).0);
+    let events_before = now + Span(-Span::days(app.config().event_days).0);
     // A slow install may report for a week after its window.
     let sessions_before = now + Span(-Span::days(7).0);
-    if let Err(error) = app.read().prune(events_before, app.config.event_rows, sessions_before).await {
+    if let Err(error) = app.read().prune(events_before, app.config().event_rows, sessions_before).await {
         tracing::warn!(%error, "old rows were not removed");
     }
 }

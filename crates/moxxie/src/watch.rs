@@ -164,7 +164,7 @@ impl Watcher {
         let name: FileName = file.name.to_string_lossy().parse().map_err(|e| unfit(format!("{e}")))?;
         let profile = file.profile.to_string_lossy();
         let shelf: ProfileName = profile.parse().map_err(|e| unfit(format!("{e}")))?;
-        let max = self.app.config.max_asset_bytes;
+        let max = self.app.config().max_asset_bytes;
         if file.stamp.size > max {
             return Err(unfit(Problem::from(too_large(max)).detail));
         }

@@ -169,9 +169,9 @@ async fn restoring(store: &Store, t: Timestamp) {
 
 /// A database of a version that did not keep account of bytes; expects an empty one.
 pub(crate) async fn older_schema(store: &Store) {
-    let raw = async |sql: String| match store {
-        Store::Sqlite { w, .. } => drop(sqlx::raw_sql(AssertSqlSafe(sql)).execute(w).await.unwrap()),
-        Store::Postgres(pool) => drop(sqlx::raw_sql(AssertSqlSafe(sql)).execute(pool).await.unwrap()),
+    let raw = async |sql: String| match &store.db {
+        crate::Db::Sqlite { w, .. } => drop(sqlx::raw_sql(AssertSqlSafe(sql)).execute(w).await.unwrap()),
+        crate::Db::Postgres(pool) => drop(sqlx::raw_sql(AssertSqlSafe(sql)).execute(pool).await.unwrap()),
     };
     let (first, second) = if store.is_sqlite() {
         (

@@ -8,7 +8,7 @@ use super::story::story;
 use super::*;
 
 async fn file(dir: &tempfile::TempDir) -> Store {
-    Store::open(&format!("sqlite://{}/sub/moxxie.db", dir.path().display())).await.unwrap()
+    crate::testing::open(&format!("sqlite://{}/sub/moxxie.db", dir.path().display())).await.unwrap()
 }
 
 /// A server spawns these; the error type of a step need not be `Send`.
@@ -40,13 +40,13 @@ async fn sqlite_tells_the_story() {
 
 #[tokio::test]
 async fn sqlite_in_memory_tells_the_story() {
-    let store = Store::open("sqlite::memory:").await.unwrap();
+    let store = crate::testing::open("sqlite::memory:").await.unwrap();
     story(&store).await;
     bytes(&store).await;
 }
 
 async fn migrated(url: &str) -> Arc<Store> {
-    let store = Store::open(url).await.unwrap();
+    let store = crate::testing::open(url).await.unwrap();
     store.migrate().await.unwrap();
     Arc::new(store)
 }
@@ -61,7 +61,7 @@ async fn sqlite_keeps_its_word_when_things_happen_at_once() {
 async fn sqlite_loses_no_bytes_when_they_are_put_and_collected_at_once() {
     let dir = tempfile::tempdir().unwrap();
     collecting(&migrated(&format!("sqlite://{}/moxxie.db", dir.path().display())).await).await;
-    older_schema(&Store::open("sqlite::memory:").await.unwrap()).await;
+    older_schema(&crate::testing::open("sqlite::memory:").await.unwrap()).await;
 }
 
 #[tokio::test]
@@ -79,10 +79,11 @@ async fn sqlite_files_are_private_and_errors_name_the_place() {
     store.close().await;
     assert!(matches!(store.version().await, Err(StoreError::Unavailable(_))));
     std::fs::write(dir.path().join("file"), b"").unwrap();
-    let error = Store::open(&format!("sqlite://{}/file/x.db", dir.path().display())).await.err().unwrap();
+    let error =
+        crate::testing::open(&format!("sqlite://{}/file/x.db", dir.path().display())).await.err().unwrap();
     assert!(error.to_string().contains("file/x.db"), "{error}");
     std::fs::write(dir.path().join("junk.db"), [b'x'; 5000]).unwrap();
-    let junk = Store::open(&format!("sqlite://{}/junk.db", dir.path().display())).await.unwrap();
+    let junk = crate::testing::open(&format!("sqlite://{}/junk.db", dir.path().display())).await.unwrap();
     assert!(matches!(junk.migrate().await, Err(StoreError::Unavailable(_))));
 }
 
@@ -91,13 +92,13 @@ async fn urls_that_cannot_be_used_do_not_show_their_password() {
     for url in
         ["mysql://u:hunter2@h/d", "hunter2", "postgres://u:hunter2@h:port/d", "postgres://u:hunter2@[::/d"]
     {
-        let error = Store::open(url).await.err().unwrap();
+        let error = crate::testing::open(url).await.err().unwrap();
         assert!(
             matches!(error, StoreError::Unavailable(_)) && !error.to_string().contains("hunter2@"),
             "{error}"
         );
     }
-    let down = Store::open("postgres://u:hunter2@127.0.0.1:1/d").await.unwrap();
+    let down = crate::testing::open("postgres://u:hunter2@127.0.0.1:1/d").await.unwrap();
     let error = down.version().await.unwrap_err();
     assert!(matches!(&error, StoreError::Unavailable(text) if !text.contains("hunter2")), "{error}");
     let error = down.migrate().await.unwrap_err();
@@ -108,7 +109,7 @@ async fn urls_that_cannot_be_used_do_not_show_their_password() {
 async fn postgres_tells_the_same() {
     let Some(server) = TestPostgres::start().await else { return };
     let dir = tempfile::tempdir().unwrap();
-    let store = Store::open(&server.database().await).await.unwrap();
+    let store = crate::testing::open(&server.database().await).await.unwrap();
     story(&store).await;
     bytes(&store).await;
 
@@ -118,9 +119,9 @@ async fn postgres_tells_the_same() {
 
     races(&migrated(&server.database().await).await).await;
     collecting(&migrated(&server.database().await).await).await;
-    older_schema(&Store::open(&server.database().await).await.unwrap()).await;
+    older_schema(&crate::testing::open(&server.database().await).await.unwrap()).await;
 
-    let fresh = async || Store::open(&server.database().await).await.unwrap();
+    let fresh = async || crate::testing::open(&server.database().await).await.unwrap();
     moves(&lite, &fresh().await).await;
     let dir = tempfile::tempdir().unwrap();
     moves(&fresh().await, &file(&dir).await).await;
@@ -146,7 +147,7 @@ async fn an_outage_of_postgres_is_an_outage_and_ends() {
     let url = server.database().await;
     server.stop(Stop::Fast);
     // Down at start: the store opens, and says why it cannot answer.
-    let store = Store::open(&url).await.unwrap();
+    let store = crate::testing::open(&url).await.unwrap();
     assert!(matches!(store.migrate().await, Err(StoreError::Unavailable(_))));
     assert!(matches!(store.ping().await, Err(StoreError::Unavailable(_))));
     server.start_again().await;
@@ -178,7 +179,7 @@ async fn an_outage_of_postgres_is_an_outage_and_ends() {
         tx.execute(AssertSqlSafe(sql), args![]).await.unwrap();
     };
     writable(false).await;
-    let other = Store::open(&url).await.unwrap();
+    let other = crate::testing::open(&url).await.unwrap();
     assert!(matches!(other.touch_token("t", Timestamp(1)).await, Err(StoreError::Unavailable(_))));
     assert!(other.version().await.is_ok(), "reads go on");
     writable(true).await;

@@ -70,7 +70,7 @@ pub async fn every_request(
     let route = matched.as_ref().map_or("none", |m| m.as_str()).to_owned();
     let mut response = match check_head(&request).err() {
         Some((status, why)) => close(refusal(&path, status, why)),
-        None if is_boot(&path) && !site::contains(&app.config.allow, peer.0) => {
+        None if is_boot(&path) && !site::contains(&app.config().allow, peer.0) => {
             metrics::counter!("moxxie_outside_allowlist_total").increment(1);
             BootError::new(StatusCode::FORBIDDEN, "moxxie: network not allowed").into_response()
         }

@@ -283,7 +283,7 @@ impl Download<'_> {
     async fn get(&self, url: &Url, headers: HeaderMap) -> Result<Response, Trouble> {
         let place = address::place(url);
         let silence = self.patience.silence;
-        let found = timeout(silence, address::resolve(url, &self.app.config.import_allow)).await;
+        let found = timeout(silence, address::resolve(url, &self.app.config().import_allow)).await;
         let found = match found {
             Ok(Ok(found)) => found,
             Ok(Err(Unreachable::Inside(ip))) => {

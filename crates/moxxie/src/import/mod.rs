@@ -85,7 +85,7 @@ async fn fetch_all(
         }
     };
     progress.step("download", name(&url), None);
-    let most = app.config.max_asset_bytes;
+    let most = app.config().max_asset_bytes;
     let exact = expected.is_some();
     let file = Download { app, url: &url, pointer: "/url", most, exact, patience, progress };
     let writer = file.into_file().await?;

@@ -66,7 +66,7 @@ pub async fn extract(
         }
         (None, None) => return Err(unknown(&index)),
     };
-    let members = choose(&index, &wanted, image, app.config.max_asset_bytes)?;
+    let members = choose(&index, &wanted, image, app.config().max_asset_bytes)?;
     let mut sealed = Vec::new();
     for (wanted, member) in wanted.iter().zip(members) {
         let file = Some(wanted.file.as_str());

@@ -70,7 +70,7 @@ pub async fn serve(listener: TcpListener, router: Router, app: Arc<App>, stop: w
     let open_files = open_files();
     let limits = Limits::of(open_files);
     tracing::info!(open_files, connections = limits.connections, "limits of the listener");
-    run(listener, router, app.config.shutdown_drain, stop, limits).await;
+    run(listener, router, app.config().shutdown_drain, stop, limits).await;
 }
 
 async fn run(
@@ -155,7 +155,7 @@ pub async fn signals(app: Arc<App>, stop: watch::Sender<bool>) -> std::io::Resul
     app.draining.store(true, Ordering::SeqCst);
     tracing::info!("stopping: /readyz says 503, the listener closes soon");
     tokio::select! {
-        () = tokio::time::sleep(app.config.shutdown_grace) => {}
+        () = tokio::time::sleep(app.config().shutdown_grace) => {}
         () = next() => std::process::exit(0),
     }
     let _ = stop.send(true);

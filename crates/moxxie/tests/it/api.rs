@@ -297,7 +297,7 @@ async fn assets_keep_their_bytes_as_long_as_a_label_needs_them() {
     site.delete(&format!("{PROFILES}/a/assets/k")).await.problem(404);
     site.delete(&format!("{PROFILES}/a/assets/k2")).await.is(204);
     assert_eq!(site.boot("/boot/assets/b/k").await.is(200).body, b"same bytes");
-    let place = site.app.config.assets_dir.join("sha256").join(&digest[..2]).join(digest);
+    let place = site.app.config().assets_dir.join("sha256").join(&digest[..2]).join(digest);
     assert!(place.exists());
     site.delete(&format!("{PROFILES}/b/assets/k")).await.is(204);
     assert!(!place.exists(), "nobody needs them any more");

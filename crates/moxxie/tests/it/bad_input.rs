@@ -384,7 +384,7 @@ async fn planted_links_and_pipes_are_refused_without_a_hang() {
     site.profile(memtest("m")).await;
     let made = site.asset("m", "kernel", b"the kernel").await;
     let digest = made["sha256"].as_str().unwrap();
-    let place = site.app.config.assets_dir.join("sha256").join(&digest[..2]).join(digest);
+    let place = site.app.config().assets_dir.join("sha256").join(&digest[..2]).join(digest);
     let secret = site.dir.path().join("secret");
     std::fs::write(&secret, b"the secret").unwrap();
     let mut rows = Rows::default();
@@ -825,7 +825,7 @@ async fn uploads() {
     }
     let listed = site.get(&format!("{PROFILES}/m/assets")).await.json();
     rows.check("68", "stored", listed["items"].as_array().unwrap().len() == 1, listed.to_string());
-    let left = std::fs::read_dir(site.app.config.assets_dir.join("tmp")).unwrap().count();
+    let left = std::fs::read_dir(site.app.config().assets_dir.join("tmp")).unwrap().count();
     rows.check("68", "left behind", left == 0, left);
     // A hundred at once, all of them whole.
     let many = (0..100).map(|n| {

@@ -488,7 +488,7 @@ async fn a_machine_waits_for_bytes_that_are_away() {
         .as_str()
         .unwrap()
         .to_owned();
-    let place = site.app.config.assets_dir.join("sha256").join(&asset[..2]).join(&asset);
+    let place = site.app.config().assets_dir.join("sha256").join(&asset[..2]).join(&asset);
     let away = site.dir.path().join("away");
     std::fs::rename(&place, &away).unwrap();
     let mut machine = Machine::bios(MAC);

@@ -400,7 +400,7 @@ async fn a_download_is_cut_when_its_file_is_found_damaged() {
     stream.write_all(request("file", "").as_bytes()).await.unwrap();
     let etag = head(&mut stream).await;
     let digest = etag.lines().find_map(|line| line.strip_prefix("etag: \"")?.strip_suffix('"')).unwrap();
-    let path = site.app.config.assets_dir.join("sha256").join(&digest[..2]).join(digest);
+    let path = site.app.config().assets_dir.join("sha256").join(&digest[..2]).join(digest);
     let stored = std::fs::OpenOptions::new().write(true).open(path).unwrap();
     let last = file.len() as u64 - 1;
     std::os::unix::fs::FileExt::write_all_at(&stored, &[!file[last as usize]], last).unwrap();

@@ -61,7 +61,7 @@ fn why(got: ApiResult<Sealed>) -> (u16, String) {
 }
 
 fn in_tmp(site: &Site) -> usize {
-    std::fs::read_dir(site.app.config.assets_dir.join("tmp")).unwrap().count()
+    std::fs::read_dir(site.app.config().assets_dir.join("tmp")).unwrap().count()
 }
 
 async fn import(site: &Site, body: Value) -> Answer {
@@ -314,7 +314,7 @@ async fn bytes_that_are_stored_already_need_only_a_name() {
     let unknown = json!({"sha256": digest(b"other"), "file": "k"});
     assert_eq!(import(&site, unknown).await.pointers(), ["/sha256"]);
     let text = sha256.as_str().unwrap();
-    std::fs::remove_file(site.app.config.assets_dir.join("sha256").join(&text[..2]).join(text)).unwrap();
+    std::fs::remove_file(site.app.config().assets_dir.join("sha256").join(&text[..2]).join(text)).unwrap();
     assert_eq!(import(&site, json!({"sha256": sha256, "file": "k2"})).await.pointers(), ["/sha256"]);
     assert_eq!(import(&site, json!({"sha256": sha256})).await.pointers(), ["/file"]);
     assert_eq!(import(&site, json!({"file": "k"})).await.pointers(), ["/url"]);

@@ -20,6 +20,7 @@ mod roles;
 mod scrub;
 mod seats;
 mod shelf;
+mod threats;
 mod uploads;
 mod util;
 mod watch;

@@ -33,7 +33,7 @@ impl Cold {
         site.profile(memtest("a")).await;
         let bytes: Vec<u8> = (0..SIZE).map(|n| (n / 3) as u8 ^ (n >> 11) as u8).collect();
         let digest = site.asset("a", "big", &bytes).await["sha256"].as_str().unwrap().to_owned();
-        std::fs::remove_file(site.app.config.assets_dir.join("sha256").join(&digest[..2]).join(&digest))
+        std::fs::remove_file(site.app.config().assets_dir.join("sha256").join(&digest[..2]).join(&digest))
             .unwrap();
         let wire = Wire::start(&site).await;
         Cold { s3, site, wire, bytes }

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
 
 fn place(site: &Site, digest: &str) -> PathBuf {
-    site.app.config.assets_dir.join("sha256").join(&digest[..2]).join(digest)
+    site.app.config().assets_dir.join("sha256").join(&digest[..2]).join(digest)
 }
 
 /// Changes a bit. With the time of the change as it was, this is what a disk does by itself.
@@ -88,14 +88,14 @@ async fn the_scrub_reads_every_file_and_finds_rot() {
 #[tokio::test]
 async fn readiness_is_about_reading() {
     let site = Site::start().await;
-    let tmp = site.app.config.assets_dir.join("tmp");
+    let tmp = site.app.config().assets_dir.join("tmp");
     std::fs::remove_dir_all(&tmp).unwrap();
     std::fs::write(&tmp, b"in the way").unwrap();
     site.boot("/readyz").await.is(200);
     assert!(scrub::check(&site.app).await.unwrap().is_err());
     let metrics = site.boot("/metrics").await.is(200).text();
     assert!(metrics.contains("moxxie_assets_writable "), "{metrics}");
-    std::fs::remove_dir_all(site.app.config.assets_dir.join("sha256")).unwrap();
+    std::fs::remove_dir_all(site.app.config().assets_dir.join("sha256")).unwrap();
     assert!(site.boot("/readyz").await.is(503).text().starts_with("assets: "));
 }
 

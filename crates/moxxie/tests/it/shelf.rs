@@ -166,7 +166,7 @@ async fn files_that_nobody_knows_are_left_alone() {
     let folder = site.dir.path().join("assets/sha256").join(&name[..2]);
     std::fs::create_dir_all(&folder).unwrap();
     std::fs::write(folder.join(&name), b"copied here").unwrap();
-    shelf::report_strangers(&site.app, &site.app.config.assets_dir).await;
+    shelf::report_strangers(&site.app, &site.app.config().assets_dir).await;
     shelf::collect(&site.app).await;
     assert_eq!(stored(&site), names(&[b"copied here"]));
     // Once they were put and taken off again, they are known.

@@ -27,7 +27,7 @@ async fn files(site: &Site) -> Vec<String> {
 }
 
 fn in_tmp(site: &Site) -> usize {
-    fs::read_dir(site.app.config.assets_dir.join("tmp")).unwrap().count()
+    fs::read_dir(site.app.config().assets_dir.join("tmp")).unwrap().count()
 }
 
 #[tokio::test]
@@ -154,7 +154,7 @@ async fn what_fails_is_tried_again() {
     fs::write(dir.path().join("m/k"), "kernel").unwrap();
     let mut watcher = watcher(&site, &dir);
     watcher.look().await;
-    let (assets, aside) = (&site.app.config.assets_dir, site.dir.path().join("aside"));
+    let (assets, aside) = (&site.app.config().assets_dir, site.dir.path().join("aside"));
     fs::rename(assets, &aside).unwrap();
     for _ in 0..3 {
         assert_eq!(watcher.look().await, 0);

@@ -8,7 +8,6 @@ use moxxie::app::{App, Parts};
 use moxxie::clock::Clock;
 use moxxie::config::{Config, Overrides};
 use moxxie_core::token::{SiteKey, api_token_hash};
-use moxxie_store::Store;
 use moxxie_store::assets::Assets;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -19,7 +18,7 @@ async fn a_panic_costs_one_request() {
     let dir = tempfile::tempdir().unwrap();
     let config =
         Config::load(Overrides { data_dir: Some(dir.path().to_owned()), ..Overrides::default() }).unwrap();
-    let store = Arc::new(Store::open(&config.database_url).await.unwrap());
+    let store = Arc::new(moxxie_store::testing::open(&config.database_url).await.unwrap());
     store.migrate().await.unwrap();
     let assets = Assets::open(config.assets.clone()).await.unwrap();
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();

@@ -107,7 +107,7 @@ async fn deliver(fetch: Fetch, token: Option<&str>) -> Result<Response, BootErro
     let (Ok(profile), Ok(mac)) = (profile.parse::<ProfileName>(), mac.parse::<MacAddr>()) else {
         return Err(BootError::forbidden());
     };
-    let links = Links::of(app.config.public_url.as_deref(), &headers, app.port)
+    let links = Links::of(app.config().public_url.as_deref(), &headers, app.port)
         .map_err(|e| BootError::bad_request(format!("moxxie: {e}")))?;
     if token.is_none() && bearer(&headers).is_some() {
         return preview(&app, &profile, mac, &resource, &links, &headers).await;
@@ -129,7 +129,7 @@ async fn deliver(fetch: Fetch, token: Option<&str>) -> Result<Response, BootErro
         if !genuine || !named {
             return Err(Stop::Refused(Refusal::Foreign));
         }
-        may_fetch(session, known, peer, &app.config.site, now).map_err(Stop::Refused)?;
+        may_fetch(session, known, peer, &app.config().site, now).map_err(Stop::Refused)?;
         let report = mint(&app.key, session.id, &assignment.id, session.generation, Purpose::Report);
         let own = mint(&app.key, session.id, &assignment.id, session.generation, Purpose::Config);
         let (text, kind) = render(
@@ -166,7 +166,7 @@ async fn deliver(fetch: Fetch, token: Option<&str>) -> Result<Response, BootErro
         machine = Some((waves::name(known), known.shelf.clone()));
         Ok((Delivery { resource: resource.clone(), digest, audit, event }, (text, kind)))
     };
-    match app.read().redeem(token.session, &app.config.site, now, step).await {
+    match app.read().redeem(token.session, &app.config().site, now, step).await {
         Ok(Some((Redeemed::First | Redeemed::Repeat, (text, kind)))) => {
             if let Some((mac, shelf)) = machine {
                 app.waves.delivered(mac, &shelf);
@@ -213,7 +213,7 @@ fn render(
     };
     let peer = session.map(|s| s.ip);
     let machine = For { spec, assignment: Some(&known.assignment), claims: &claims, peer };
-    let context = compose::context(machine, &app.config.site, links, tokens);
+    let context = compose::context(machine, &app.config().site, links, tokens);
     compose::config(spec, &context, resource)
 }
 

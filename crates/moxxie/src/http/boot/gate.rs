@@ -105,12 +105,12 @@ pub async fn answer(
     peer: IpAddr,
     headers: &HeaderMap,
 ) -> Result<Response, BootError> {
-    let links = Links::of(app.config.public_url.as_deref(), headers, app.port)
+    let links = Links::of(app.config().public_url.as_deref(), headers, app.port)
         .map_err(|e| BootError::bad_request(format!("moxxie: {e}")))?;
-    let request = Request { ask, claims, peer, links, now: app.clock.now(), site: &app.config.site };
+    let request = Request { ask, claims, peer, links, now: app.clock.now(), site: &app.config().site };
     // A machine that did not say who it is needs no look at anything.
     if claims.is_anonymous() {
-        let decision = decide(claims, &BootView::default(), ask, peer, &app.config.site, request.now);
+        let decision = decide(claims, &BootView::default(), ask, peer, &app.config().site, request.now);
         return Ok(say(&request, &BootView::default(), &decision));
     }
     let look = app.snapshots.look().await;
@@ -121,7 +121,7 @@ pub async fn answer(
     if !look.fresh && view.by_mac.is_empty() && view.by_uuid.is_none() {
         return Ok(unknown_in_an_outage(app, &request));
     }
-    let decision = decide(claims, &view, ask, peer, &app.config.site, request.now);
+    let decision = decide(claims, &view, ask, peer, &app.config().site, request.now);
     if !needs_database(&view, &decision) {
         leave_the_line(app, &view);
         note(app, &request, &decision);
@@ -156,7 +156,7 @@ fn leave_the_line(app: &App, view: &BootView) {
 /// Before the database has answered for the first time nothing is known of any machine: the disk.
 fn never_seen_the_database(app: &App, request: &Request<'_>) -> Response {
     let decision = Decision {
-        outcome: Outcome::Local(app.config.site.local_boot),
+        outcome: Outcome::Local(app.config().site.local_boot),
         rule: "no-database",
         reason: "moxxie has not reached its database since it was started".into(),
         next_step: "see /readyz and the server's log".into(),
@@ -170,7 +170,7 @@ fn never_seen_the_database(app: &App, request: &Request<'_>) -> Response {
 /// assigned since: the disk, and not a menu that says it is nobody's.
 fn unknown_in_an_outage(app: &App, request: &Request<'_>) -> Response {
     let decision = Decision {
-        outcome: Outcome::Local(app.config.site.local_boot),
+        outcome: Outcome::Local(app.config().site.local_boot),
         rule: "no-database",
         reason: "moxxie's database does not answer, and this machine was unknown when it last did".into(),
         next_step: "see /readyz and the server's log, then start the machine again".into(),
@@ -192,7 +192,7 @@ async fn in_transaction(app: &Arc<App>, request: &Request<'_>) -> Result<Respons
         let (claims, asked) = (claims.clone(), asked.clone());
         move |view: &BootView| {
             let ask = asked.as_ref().map_or(Ask::Menu, Ask::Profile);
-            let site = &step_app.config.site;
+            let site = &step_app.config().site;
             let request = Request { ask, claims: &claims, peer, links: links.clone(), now, site };
             let (start, response, decision) = start_or_say(&step_app, &request, view, session);
             // Nobody listens when the machine has gone away.
@@ -257,7 +257,7 @@ fn boot_script(
         claims: request.claims,
         peer: Some(request.peer),
     };
-    let context = compose::context(machine, &app.config.site, &request.links, Some(tokens));
+    let context = compose::context(machine, &app.config().site, &request.links, Some(tokens));
     let plan = compose::plan(&known.shelf, &context, &request.links, Some(&report))?;
     let spec = &known.assignment.spec;
     let title = format!("{} ({}) boots {}", spec.node_name, spec.mac_address, machine.spec.name);
@@ -267,7 +267,7 @@ fn boot_script(
         id: session,
         assignment_id: id.clone(),
         generation: after.generation,
-        network: app.config.site.token_network(request.peer),
+        network: app.config().site.token_network(request.peer),
         ip: request.peer.to_canonical(),
         base_url: request.links.base().to_owned(),
         arch: request.claims.arch.clone(),

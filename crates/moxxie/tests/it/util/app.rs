@@ -10,7 +10,6 @@ use moxxie::clock::Clock;
 use moxxie::config::{Config, Overrides};
 use moxxie_core::time::{Span, Timestamp};
 use moxxie_core::token::{SiteKey, api_token_hash};
-use moxxie_store::Store;
 use moxxie_store::assets::{Assets, AssetsConfig, S3Env, Times};
 use serde_json::{Value, json};
 use std::net::{IpAddr, SocketAddr};
@@ -62,7 +61,7 @@ impl Site {
         std::fs::write(dir.path().join("moxxie.toml"), toml).unwrap();
         let data_dir = Some(dir.path().to_owned());
         let config = Config::load(Overrides { data_dir, s3_env, ..Overrides::default() }).unwrap();
-        let store = Arc::new(Store::open(&config.database_url).await.unwrap());
+        let store = Arc::new(moxxie_store::testing::open(&config.database_url).await.unwrap());
         store.migrate().await.unwrap();
         let assets = AssetsConfig { times, ..config.assets.clone() };
         let assets = Assets::open(assets).await.unwrap();

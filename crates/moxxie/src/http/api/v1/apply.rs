@@ -148,7 +148,7 @@ impl Work<'_> {
             Some(old) => self.app.read().assignments_of(&old.id).await?,
             None => vec![],
         };
-        check::profile(&spec, &assigned, &self.app.config.site)?;
+        check::profile(&spec, &assigned, &self.app.config().site)?;
         let now = self.app.clock.now();
         let next = match &old {
             Some(old) => Profile { spec, ..old.clone() },
@@ -230,7 +230,7 @@ impl Work<'_> {
             None => {
                 let boot = create::first_record(app, &spec, &profile, armed)?;
                 let draft = create::draft(app, &spec, &boot);
-                check::assignment(&profile.spec, &draft, &app.config.site)?;
+                check::assignment(&profile.spec, &draft, &app.config().site)?;
                 if boot.state.is_open() {
                     self.turned.push((EventKind::Armed, spec.clone(), profile.spec.name.to_string()));
                 }
@@ -250,14 +250,14 @@ impl Work<'_> {
         next: Assignment,
     ) -> ApiResult<(&'static str, Vec<String>)> {
         let app = self.app;
-        check::assignment(&profile.spec, &next, &app.config.site)?;
+        check::assignment(&profile.spec, &next, &app.config().site)?;
         if old.assignment.spec == next.spec {
             return Ok(("unchanged", vec![]));
         }
         let now = app.clock.now();
         let boot = super::assignments::update::next_record(old, &next.spec, now)?;
         let after =
-            machine::view(&next, Some(profile.spec.name.as_str()), Role::Admin, &app.config.site, now);
+            machine::view(&next, Some(profile.spec.name.as_str()), Role::Admin, &app.config().site, now);
         let before = serde_json::to_value(machine::view_known(app, old, Role::Admin)).unwrap_or_default();
         let fields = differing(&before, &serde_json::to_value(after).unwrap_or_default());
         if old.assignment.boot.state.is_open() && !boot.state.is_open() {
@@ -297,7 +297,7 @@ pub async fn export(State(app): State<Arc<App>>, Viewer(actor): Viewer) -> ApiRe
         after = Some(last.spec.mac_address.to_string());
         for assignment in &rows {
             let name = names.get(&assignment.spec.boot_profile_id).map(String::as_str);
-            let view = machine::view(assignment, name, actor.role, &app.config.site, app.clock.now());
+            let view = machine::view(assignment, name, actor.role, &app.config().site, app.clock.now());
             items.push(assignment_item(serde_json::to_value(view).unwrap_or_default()));
         }
     }

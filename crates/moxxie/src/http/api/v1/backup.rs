@@ -131,7 +131,7 @@ fn profile_entry(shelf: &Shelf) -> ProfileEntry {
 }
 
 fn assignment_entry(app: &App, assignment: &Assignment) -> AssignmentEntry {
-    let view = machine::view(assignment, None, Role::Admin, &app.config.site, app.clock.now());
+    let view = machine::view(assignment, None, Role::Admin, &app.config().site, app.clock.now());
     let mut body = serde_json::to_value(view).unwrap_or_default();
     if let Some(object) = body.as_object_mut() {
         machine::READ_ONLY.iter().for_each(|field| {

@@ -43,9 +43,9 @@ pub async fn explain(
         return Err(ApiError::field("/mac", "name a machine: mac=… or uuid=…"));
     }
     let links =
-        Links::of(app.config.public_url.as_deref(), &headers, app.port).map_err(ApiError::bad_request)?;
+        Links::of(app.config().public_url.as_deref(), &headers, app.port).map_err(ApiError::bad_request)?;
     let mut warnings = Vec::new();
-    let site = &app.config.site;
+    let site = &app.config().site;
     let peer = claims.ip.or_else(|| site.provisioning.first().and_then(|net| net.hosts().next()));
     let peer = peer.ok_or_else(|| {
         ApiError::field("/ip", "name the address it asks from: no provisioning network is set")
@@ -132,7 +132,7 @@ fn prepare(app: &App, request: &Request<'_>, known: &Known) -> Result<Prepared, 
     let machine =
         For { spec, assignment: Some(&known.assignment), claims: request.claims, peer: Some(request.peer) };
     let tokens = Tokens { config: MASK, report: MASK };
-    let mut context = compose::context(machine, &app.config.site, &request.links, Some(tokens));
+    let mut context = compose::context(machine, &app.config().site, &request.links, Some(tokens));
     // First as it would be sent: whatever is wrong with that is said.
     for file in compose::platform(spec)?.config_files() {
         compose::config(spec, &context, file.path)?;

@@ -69,8 +69,8 @@ pub async fn create(
     if input.size == 0 {
         return Err(ApiError::field("/size", "is 0: an asset has at least one byte"));
     }
-    if input.size > app.config.max_asset_bytes {
-        return Err(too_large(app.config.max_asset_bytes));
+    if input.size > app.config().max_asset_bytes {
+        return Err(too_large(app.config().max_asset_bytes));
     }
     let upload = app.uploads.create(input.size, input.sha256, app.clock.now()).await.map_err(refused)?;
     let mut response = (StatusCode::CREATED, Json(UploadView::from(&upload))).into_response();

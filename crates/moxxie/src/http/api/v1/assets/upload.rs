@@ -44,7 +44,7 @@ pub async fn upload(
             Some(digest.map_err(|e| ApiError::field("/X-Content-SHA256", e))?)
         }
     };
-    let max = app.config.max_asset_bytes;
+    let max = app.config().max_asset_bytes;
     let announced = headers.get(header::CONTENT_LENGTH).and_then(|v| v.to_str().ok()?.parse::<u64>().ok());
     if announced.is_some_and(|n| n > max) {
         return Err(too_large(max));

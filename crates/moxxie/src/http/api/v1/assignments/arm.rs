@@ -31,7 +31,7 @@ pub async fn arm(
     Path(mac): Path<String>,
     headers: HeaderMap,
 ) -> ApiResult<Response> {
-    let site = app.config.site.clone();
+    let site = app.config().site.clone();
     let step = move |known: &Known, now: Timestamp| {
         let spec = &known.assignment.spec;
         let guards = ArmGuards {
@@ -96,6 +96,6 @@ async fn turn(
     let profile = old.shelf.profile.spec.name.as_str();
     let message = format!("{} by {} for profile {profile}", kind.as_str(), actor.name);
     app.events.push(app.event(kind, Some(mac), Some(peer), &message), None);
-    let view = wire::view(&changed, Some(profile), actor.role, &app.config.site, app.clock.now());
+    let view = wire::view(&changed, Some(profile), actor.role, &app.config().site, app.clock.now());
     Ok(tagged(StatusCode::OK, changed.revision, &view))
 }

@@ -32,7 +32,7 @@ pub async fn create(
     let (spec, profile, armed) = wire::read(&app, body, None, "manual").await?;
     let boot = first_record(&app, &spec, &profile, armed)?;
     let draft = draft(&app, &spec, &boot);
-    check::assignment(&profile.spec, &draft, &app.config.site)?;
+    check::assignment(&profile.spec, &draft, &app.config().site)?;
     let by = app.by(actor.name.clone(), peer);
     let assignment = app.write().create_assignment(&new_id(), &spec, &boot, &by).await?;
     if boot.state.is_open() {
@@ -43,7 +43,7 @@ pub async fn create(
         app.events.push(event, None);
     }
     let name = profile.spec.name.as_str();
-    let view = wire::view(&assignment, Some(name), actor.role, &app.config.site, app.clock.now());
+    let view = wire::view(&assignment, Some(name), actor.role, &app.config().site, app.clock.now());
     let mut response = tagged(StatusCode::CREATED, assignment.revision, &view);
     if let Ok(location) = HeaderValue::from_str(&format!("/api/v1/boot/assignments/{}", spec.mac_address)) {
         response.headers_mut().insert(header::LOCATION, location);
@@ -70,7 +70,7 @@ pub fn first_record(
         policy: spec.boot_policy,
         destructive: profile.spec.destructive,
     };
-    unarmed.arm(guards, &app.config.site, app.clock.now()).map_err(|e| ApiError::field("/armed", e))
+    unarmed.arm(guards, &app.config().site, app.clock.now()).map_err(|e| ApiError::field("/armed", e))
 }
 
 /// An assignment as it would be stored, for checking it.

@@ -45,7 +45,7 @@ pub async fn list(
     };
     if state.is_some() {
         // States are shown as time has left them; what is stored follows first.
-        app.write().settle(&app.config.site, app.clock.now()).await?;
+        app.write().settle(&app.config().site, app.clock.now()).await?;
     }
     let filter = AssignmentFilter { state, profile_id, q };
     let rows = app.read().assignments(&filter, asked.cursor.as_deref(), asked.rows()).await?;
@@ -54,7 +54,7 @@ pub async fn list(
     let now = app.clock.now();
     Ok(Json(page.map(|a| {
         let name = names.get(&a.spec.boot_profile_id).map(String::as_str);
-        wire::view(&a, name, actor.role, &app.config.site, now)
+        wire::view(&a, name, actor.role, &app.config().site, now)
     })))
 }
 

@@ -78,7 +78,7 @@ async fn change(
 ) -> ApiResult<Response> {
     let (spec, profile, _) = wire::read(app, body, Some(&old), "manual").await?;
     let draft = create::draft(app, &spec, &old.assignment.boot);
-    check::assignment(&profile.spec, &draft, &app.config.site)?;
+    check::assignment(&profile.spec, &draft, &app.config().site)?;
     let by = app.by(actor.name.clone(), peer);
     let expect = Some(expect.unwrap_or(old.assignment.revision));
     let now = by.at;
@@ -96,8 +96,13 @@ async fn change(
         app.events
             .push(app.event(EventKind::Disarmed, Some(changed.spec.mac_address), Some(peer), &message), None);
     }
-    let view =
-        wire::view(&changed, Some(profile.spec.name.as_str()), actor.role, &app.config.site, app.clock.now());
+    let view = wire::view(
+        &changed,
+        Some(profile.spec.name.as_str()),
+        actor.role,
+        &app.config().site,
+        app.clock.now(),
+    );
     Ok(tagged(StatusCode::OK, changed.revision, &view))
 }
 

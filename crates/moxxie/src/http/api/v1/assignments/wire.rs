@@ -169,7 +169,7 @@ pub fn view(
 /// The same for an assignment that was read with its profile.
 pub fn view_known(app: &App, known: &Known, role: Role) -> AssignmentView {
     let name = known.shelf.profile.spec.name.as_str();
-    view(&known.assignment, Some(name), role, &app.config.site, app.clock.now())
+    view(&known.assignment, Some(name), role, &app.config().site, app.clock.now())
 }
 
 /// The fields that people write, as JSON with secrets: what a merge patch works on.
