@@ -20,7 +20,7 @@ use utoipa_axum::routes;
 
 /// The routes with their description.
 pub fn described() -> OpenApiRouter<Arc<App>> {
-    OpenApiRouter::with_openapi(crate::openapi::base())
+    let mut routes = OpenApiRouter::with_openapi(crate::openapi::base())
         // Machines: no login.
         .routes(routes!(boot::menu::menu))
         .routes(routes!(boot::asset::asset))
@@ -64,7 +64,9 @@ pub fn described() -> OpenApiRouter<Arc<App>> {
         // Monitoring and load balancers.
         .routes(routes!(ops::livez))
         .routes(routes!(ops::readyz))
-        .routes(routes!(ops::metrics))
+        .routes(routes!(ops::metrics));
+    crate::openapi::complete(routes.get_openapi_mut());
+    routes
 }
 
 /// The whole service.

@@ -45,3 +45,47 @@ async fn the_service_serves_it_and_a_readable_page() {
         assert!(page.text().contains(path.as_str()), "{path} is not on the page");
     }
 }
+
+/// What a generated client needs: every operation has a name of its own, says its role and its
+/// refusals, and every list has items with fields.
+#[test]
+fn every_operation_is_described_in_full() {
+    let api = description();
+    assert_eq!(api["components"]["securitySchemes"]["token"]["scheme"], "bearer");
+    let mut names = std::collections::BTreeSet::new();
+    for (path, methods) in api["paths"].as_object().unwrap() {
+        for (method, operation) in methods.as_object().unwrap().iter().filter(|(m, _)| *m != "parameters") {
+            let what = format!("{method} {path}");
+            assert!(
+                names.insert(operation["operationId"].as_str().unwrap().to_owned()),
+                "{what}: its name is taken"
+            );
+            assert!(!operation["summary"].as_str().unwrap_or("").is_empty(), "{what} says nothing");
+            let responses = operation["responses"].as_object().unwrap();
+            let Some(role) = operation["security"][0]["token"][0].as_str() else {
+                assert!(!path.starts_with("/api/"), "{what} needs no role");
+                continue;
+            };
+            let text = operation["description"].as_str().unwrap_or("");
+            assert!(text.ends_with(&format!("Needs the role `{role}`.")), "{what}: {text}");
+            for status in ["401", "403", "429", "503"] {
+                assert!(responses.contains_key(status), "{what} does not name {status}");
+            }
+            for (status, response) in responses.iter().filter(|(status, _)| status.as_str() >= "400") {
+                let schema = &response["content"]["application/problem+json"]["schema"]["$ref"];
+                assert_eq!(*schema, "#/components/schemas/Problem", "{what} {status}");
+            }
+        }
+    }
+    for (name, schema) in api["components"]["schemas"].as_object().unwrap() {
+        if name.starts_with("Page_") {
+            let items = &schema["properties"]["items"]["items"];
+            let named = items["$ref"].as_str().and_then(|at| at.rsplit('/').next());
+            let item = named.map_or(items, |name| &api["components"]["schemas"][name]);
+            assert!(
+                item["properties"].as_object().is_some_and(|f| !f.is_empty()),
+                "{name} has items without fields: {items}"
+            );
+        }
+    }
+}

@@ -305,3 +305,198 @@ async fn what_only_reads_leaves_no_trace() {
     }
     assert_eq!((site.get("/api/v1/backup").await.json(), site.events("").await), before);
 }
+
+/// A token counts in one place: the header, once. Not in a query, which would end up in logs, nor
+/// in a cookie, which a browser would send for others (row 91).
+#[tokio::test]
+async fn a_token_anywhere_else_opens_nothing() {
+    let (site, ids) = furnished().await;
+    let bearer = format!("Bearer {ADMIN}");
+    let before = site.audit().await.len();
+    let mut wrong = vec![];
+    for (method, path, ..) in ROUTES.iter().filter(|r| r.2 != For::Anybody) {
+        let plain = uri(path, &ids);
+        let join = if plain.contains('?') { '&' } else { '?' };
+        let call = |uri: &str| {
+            let call = site.anonymous(&method.to_uppercase(), uri).set("content-type", "application/json");
+            if *method == "get" { call } else { call.body("{") }
+        };
+        let twice = call(&plain).token(ADMIN).also("authorization", &bearer);
+        let calls = [
+            ("token= in the query", call(&format!("{plain}{join}token={ADMIN}"))),
+            ("access_token= in the query", call(&format!("{plain}{join}access_token={ADMIN}"))),
+            ("a cookie", call(&plain).set("cookie", &format!("token={ADMIN}; authorization={bearer}"))),
+            (
+                "a cookie from elsewhere",
+                call(&plain).set("cookie", &format!("session={ADMIN}")).set("origin", "https://evil.example"),
+            ),
+            ("X-Api-Key", call(&plain).set("x-api-key", ADMIN)),
+            ("Proxy-Authorization", call(&plain).set("proxy-authorization", &bearer)),
+            ("Basic", call(&plain).set("authorization", &format!("Basic {ADMIN}"))),
+            ("Token", call(&plain).set("authorization", &format!("Token {ADMIN}"))),
+            ("the header twice", twice),
+            ("two tokens in one header", call(&plain).set("authorization", &format!("{bearer}, {bearer}"))),
+        ];
+        for (what, call) in calls {
+            let answer = call.send().await;
+            if answer.status != 401 || answer.header("www-authenticate") != "Bearer" {
+                wrong.push(format!("{method} {path} with {what}: {} {:.200}", answer.status, answer.text()));
+            }
+            // No page of another origin may read an answer, or ask with more than it may anyway.
+            let cors = answer.headers.keys().find(|name| name.as_str().starts_with("access-control-"));
+            if let Some(cors) = cors {
+                wrong.push(format!("{method} {path} with {what}: {cors}"));
+            }
+        }
+        // The scheme is read in any case (RFC 9110, section 11.1).
+        if *method == "get" {
+            call(&plain).set("authorization", &format!("bEARER {ADMIN}")).send().await.is(200);
+        }
+    }
+    assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
+    assert_eq!(site.audit().await.len(), before);
+}
+
+#[tokio::test]
+async fn no_other_method_gets_around_a_role() {
+    let (site, ids) = furnished().await;
+    site.viewer().await;
+    let before = site.audit().await.len();
+    let described = described();
+    for (method, path, who, ..) in ROUTES.iter().filter(|r| r.2 != For::Anybody && r.0 == "get") {
+        let uri = uri(path, &ids);
+        assert_eq!(site.anonymous("HEAD", &uri).send().await.status, 401, "HEAD {path}");
+        if *who != For::Viewer {
+            let head = site.call("HEAD", &uri).token(site.viewer().await).send().await;
+            assert_eq!(head.status, 403, "HEAD {path}");
+        }
+        let head = site.call("HEAD", &uri).send().await.is(200);
+        assert!(head.body.is_empty(), "{method} {path}");
+    }
+    for path in described.iter().map(|(_, path)| path).filter(|path| path.starts_with("/api/")) {
+        let uri = uri(path, &ids);
+        for method in ["OPTIONS", "TRACE", "PROPFIND", "LINK", "QUERY", "get", "GET2"] {
+            for call in [site.anonymous(method, &uri), site.call(method, &uri)] {
+                let answer = call.set("origin", "https://evil.example").send().await;
+                answer.problem(405);
+                let allow = answer.header("allow").to_owned();
+                for (method, _) in described.iter().filter(|(_, p)| p == path) {
+                    assert!(allow.contains(&method.to_uppercase()), "{path} allows {allow:?}");
+                }
+            }
+        }
+        // What a proxy may be told about the method does not count here.
+        let sneaky = site.anonymous("GET", &uri).set("x-http-method-override", "DELETE").send().await;
+        assert!(matches!(sneaky.status, 401 | 405), "{path}: {}", sneaky.status);
+    }
+    assert_eq!(site.audit().await.len(), before, "nothing was changed");
+}
+
+/// A stream of events is the one request that lasts: it ends with the token it was opened with.
+#[tokio::test]
+async fn a_stream_ends_with_its_token() {
+    let (site, _) = furnished().await;
+    let expires = (site.app.clock.now() + Span::hours(1)).rfc3339().unwrap();
+    let brief = json!({"name": "brief", "role": "viewer", "expires_at": expires});
+    let brief = site.post("/api/v1/tokens", brief).await.is(201).json();
+    let gone = site.post("/api/v1/tokens", json!({"name": "gone", "role": "viewer"})).await.is(201).json();
+    let open = |token: &str| {
+        let call = site.anonymous("GET", "/api/v1/boot/events").token(token);
+        call.set("accept", "text/event-stream").open()
+    };
+    let expiring = open(brief["token"].as_str().unwrap()).await;
+    let revoked = open(gone["token"].as_str().unwrap()).await;
+    assert_eq!((expiring.status().as_u16(), revoked.status().as_u16()), (200, 200));
+    site.delete(&format!("/api/v1/tokens/{}", gone["id"].as_str().unwrap())).await.is(204);
+    site.push(Span::hours(1));
+    site.call("POST", &format!("{ASSIGNMENTS}/{MAC}/disarm")).send().await.is(200);
+    site.events("").await;
+    for stream in [expiring, revoked] {
+        let read = http_body_util::BodyExt::collect(stream.into_body());
+        let text = tokio::time::timeout(std::time::Duration::from_secs(20), read).await.expect("it went on");
+        let text = String::from_utf8(text.unwrap().to_bytes().to_vec()).unwrap();
+        assert!(!text.contains("disarmed"), "{text}");
+    }
+}
+
+#[tokio::test]
+async fn whoever_revokes_its_own_token_is_told() {
+    let site = Site::start().await;
+    let made = site.post("/api/v1/tokens", json!({"name": "own", "role": "admin"})).await.is(201).json();
+    let (id, token) = (made["id"].as_str().unwrap(), made["token"].as_str().unwrap());
+    let told = site.call("DELETE", &format!("/api/v1/tokens/{id}")).token(token).send().await.is(200);
+    assert!(told.json()["detail"].as_str().unwrap().contains("this very request"), "{}", told.text());
+    site.call("GET", "/api/v1/tokens").token(token).send().await.problem(401);
+    // The first token is no row, and its name stays its own in the audit log.
+    let first = site.delete("/api/v1/tokens/admin").await;
+    assert!(first.problem(409)["detail"].as_str().unwrap().contains("restart"), "{}", first.text());
+    let taken = site.post("/api/v1/tokens", json!({"name": "admin", "role": "viewer"})).await;
+    assert_eq!(taken.pointers(), ["/name"]);
+    site.get("/api/v1/tokens").await.is(200);
+}
+
+/// Rows 94 and 95, for every list of the description: what asks for too much, in another order or
+/// from a made-up place is refused or finds nothing; nothing of it is an error of the server.
+#[tokio::test]
+async fn lists_take_no_made_up_questions() {
+    let (site, ids) = furnished().await;
+    let api = description();
+    let mut lists = 0;
+    for (path, methods) in api["paths"].as_object().unwrap() {
+        let parameters = methods["get"]["parameters"].as_array().cloned().unwrap_or_default();
+        let has = |name: &str| parameters.iter().any(|p| p["name"] == name);
+        if !path.starts_with("/api/") || !has("limit") {
+            continue;
+        }
+        lists += 1;
+        let uri = uri(path, &ids);
+        let hex = |text: &str| text.bytes().map(|b| format!("{b:02x}")).collect::<String>();
+        for limit in
+            ["-1", "0", "501", "1e9", "1000000000", "", "0x10", "%2b5", "5;drop", "9999999999999999999"]
+        {
+            site.get(&format!("{uri}?limit={limit}")).await.problem(422);
+        }
+        for cursor in ["zz", "x", "", "0g", "%00", &hex("\u{0}"), &hex("\u{1b}[2J"), &"61".repeat(600)] {
+            let answer = site.get(&format!("{uri}?cursor={cursor}")).await;
+            answer.problem(if cursor == "%00" { answer.status } else { 422 });
+            assert!(matches!(answer.status, 400 | 422), "{path} {cursor}");
+        }
+        for forged in
+            ["' OR 1=1 --", "%", "_", "\u{ffff}", "-1", "99999999999999999999", "0 x", "1 ff:ff:ff:ff:ff:ff"]
+        {
+            let answer = site.get(&format!("{uri}?cursor={}", hex(forged))).await;
+            assert!(matches!(answer.status, 200 | 422), "{path} {forged}: {}", answer.text());
+        }
+        for unknown in
+            ["sort=name", "order=desc", "offset=5", "page=2", "fields=hash", "filter=a", "limit%00=1"]
+        {
+            site.get(&format!("{uri}?{unknown}")).await.problem(400);
+        }
+        let long = "x".repeat(10_000);
+        site.get(&format!("{uri}?q={long}")).await.problem(414);
+        site.get(&format!("{uri}?limit=1&limit=2")).await.problem(400);
+    }
+    assert!(lists >= 6, "{lists}");
+}
+
+/// Row 92: what people and machines write is shown as text, under a policy that runs no script.
+#[tokio::test]
+async fn no_page_runs_what_people_write() {
+    let site = Site::start().await;
+    let page = site.boot("/api/docs").await.is(200);
+    let policy = page.header("content-security-policy");
+    assert!(policy.contains("default-src 'none'") && !policy.contains("script-src"), "{policy}");
+    assert!(!page.text().contains("<script"), "no script to begin with");
+    assert_eq!(page.header("x-content-type-options"), "nosniff");
+    let html = "<img src=x onerror=alert(1)>";
+    let mut profile = debian("deb");
+    profile["description"] = json!(html);
+    site.profile(profile).await;
+    let named = json!({"mac_address": MAC, "node_name": html, "boot_profile": "deb"});
+    assert_eq!(site.post(ASSIGNMENTS, named).await.pointers(), ["/node_name"]);
+    for uri in ["/api/v1/boot/profiles", "/api/v1/audit", &format!("/api/v1/boot/profiles/{}", "%3Cimg%3E")] {
+        let answer = site.get(uri).await;
+        assert!(answer.header("content-type").ends_with("json"), "{uri}");
+        assert_eq!(answer.header("x-content-type-options"), "nosniff", "{uri}");
+    }
+}

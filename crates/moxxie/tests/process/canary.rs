@@ -336,6 +336,8 @@ impl Stage {
         }
         let mut paths: Vec<String> = [
             "/api/v1/boot/machines",
+            "/api/v1/boot/downloads",
+            "/api/v1/uploads/x",
             "/api/v1/boot/events?limit=500",
             "/api/v1/audit?limit=500",
             "/api/v1/tokens",
@@ -362,6 +364,19 @@ impl Stage {
                 self.admin.get(path).await;
             }
         }
+    }
+
+    /// What is shown masked comes back masked: nothing is lost by it, and no answer shows more.
+    async fn send_masks_back(&self) {
+        let export = self.operator.get("/api/v1/boot/export").await.is(200).value();
+        for path in ["/api/v1/boot/apply?dry_run=true", "/api/v1/boot/apply"] {
+            let applied = self.operator.post(path, &export).await.is(200).value();
+            let changes = applied["changes"].as_array().unwrap();
+            assert!(changes.iter().all(|change| change["action"] == "unchanged"), "{applied}");
+        }
+        let path = format!("/api/v1/boot/assignments/{}", mac(3));
+        let shown = self.operator.get(&path).await.is(200).value();
+        self.operator.json(Method::PUT, &path, &shown).await.is(200);
     }
 
     /// Asks something that should be refused. When it is done all the same, the admin may see
@@ -667,6 +682,7 @@ async fn play(setup: Setup, secrets: Canaries, keys: Canaries) {
         }
     });
     stage.read_everything().await;
+    stage.send_masks_back().await;
     stage.be_refused().await;
     stage.boot().await;
     stage.read_everything().await;

@@ -55,6 +55,32 @@ async fn everything_is_private_and_the_token_is_shown_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_first_token_is_renewed_by_deleting_its_file() {
+    let dir = tempfile::tempdir().unwrap();
+    let setup = Setup::bare(dir.path());
+    let file = dir.path().join("admin-token");
+    let token = || std::fs::read_to_string(&file).unwrap().trim().to_owned();
+    let mut server = setup.start().await;
+    let old = token();
+    let admin = server.client.with(Some(&old));
+    let body = serde_json::json!({"name": "ci", "role": "viewer"});
+    let other = admin.post("/api/v1/tokens", &body).await.is(201).value();
+    // Deleting the file alone changes nothing: the server keeps what it started with.
+    std::fs::remove_file(&file).unwrap();
+    admin.get("/api/v1/tokens").await.is(200);
+    assert_eq!(server.stop().await, Some(0));
+
+    let mut server = setup.start().await;
+    let new = token();
+    assert!(new != old && server.out.text().contains(&new), "{}", server.out.text());
+    server.client.with(Some(&old)).get("/api/v1/tokens").await.is(401);
+    server.client.with(Some(&new)).get("/api/v1/tokens").await.is(200);
+    let other = server.client.with(other["token"].as_str());
+    other.get("/api/v1/boot/profiles").await.is(200);
+    assert_eq!(server.stop().await, Some(0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_environment_wins_over_the_folder() {
     let dir = tempfile::tempdir().unwrap();
     let setup = Setup::new(dir.path()).env("MOXXIE_SECRET_KEY", KEY);

@@ -117,6 +117,11 @@ struct Work<'a> {
     turned: Vec<(EventKind, AssignmentSpec, String)>,
 }
 
+fn may_not_change(profile: &str) -> ApiError {
+    let profile = moxxie_core::boot::event::one_line(profile, 64);
+    ApiError::forbidden(format!("profile {profile} would change, and that needs the role admin"))
+}
+
 fn without_kind(mut item: Value) -> Value {
     if let Some(object) = item.as_object_mut() {
         object.remove("kind");
@@ -143,6 +148,11 @@ impl Work<'_> {
             return Err(ApiError::field("/name", format!("profile {name} stands twice in this set")));
         }
         let old = self.app.read().profile(&name).await?.filter(|p| p.spec.name.as_str() == name);
+        let item = match &old {
+            _ if self.actor.role == Role::Admin => item,
+            Some(old) => wire::unmasked(item, old, true),
+            None => return Err(may_not_change(&name)),
+        };
         let spec = wire::read(item, old.as_ref(), wire::Silence::Computes)?;
         let assigned = match &old {
             Some(old) => self.app.read().assignments_of(&old.id).await?,
@@ -165,9 +175,7 @@ impl Work<'_> {
         };
         if action != "unchanged" {
             if self.actor.role < Role::Admin {
-                return Err(ApiError::forbidden(format!(
-                    "profile {name} would change, and that needs the role admin"
-                )));
+                return Err(may_not_change(&name));
             }
             self.changes.push(match old {
                 None => Change::CreateProfile { id: next.id.clone(), spec: next.spec.clone() },

@@ -10,11 +10,35 @@ use moxxie_core::audit::AuditRecord;
 use serde_json::Value;
 use std::sync::Arc;
 
+// Only described: what is sent is the log's own `AuditRecord`.
+/// One record.
+#[derive(utoipa::ToSchema)]
+#[allow(dead_code, reason = "only described")]
+struct AuditView {
+    /// Its position in the log.
+    seq: i64,
+    /// When.
+    #[schema(value_type = String, format = DateTime)]
+    at: String,
+    /// The token's name, or `machine 52:54:…` for a delivered config.
+    actor: String,
+    /// What was done, such as `assignment.arm` or `config.deliver`.
+    action: String,
+    /// What it was done to, such as `assignment 52:54:00:12:34:56`.
+    target: String,
+    /// The address it came from.
+    peer: Option<String>,
+    /// The object before, without secrets.
+    before: Option<Value>,
+    /// The object after, without secrets.
+    after: Option<Value>,
+}
+
 /// What people and tokens did, newest first. Holds no secrets.
 #[utoipa::path(get, path = "/api/v1/audit", tag = "operations", security(("token" = ["viewer"])), params(
     ("limit" = Option<u32>, Query, description = "1 to 500, default 100"),
     ("cursor" = Option<String>, Query, description = "`next` of the part before"),
-), responses((status = 200, description = "records", body = Page<Value>)))]
+), responses((status = 200, description = "records", body = Page<AuditView>)))]
 pub async fn list(
     State(app): State<Arc<App>>,
     _: Viewer,

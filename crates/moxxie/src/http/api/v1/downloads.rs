@@ -13,21 +13,25 @@ use moxxie_core::mac::MacAddr;
 use moxxie_core::name::{FileName, ProfileName};
 use moxxie_core::time::Timestamp;
 use serde::Serialize;
-use serde_json::Value;
 use std::net::IpAddr;
 use std::sync::Arc;
 use tokio::time::Instant;
 
 /// A download that runs.
-#[derive(Serialize)]
+#[derive(Serialize, utoipa::ToSchema)]
 pub struct Running {
     id: String,
+    #[schema(value_type = String)]
     profile: ProfileName,
+    #[schema(value_type = String)]
     file: FileName,
+    #[schema(value_type = String)]
     sha256: Digest,
     /// The machine, when its address belongs to one that boots this profile.
+    #[schema(value_type = Option<String>)]
     machine: Option<MacAddr>,
     node_name: Option<String>,
+    #[schema(value_type = String)]
     peer: IpAddr,
     /// Bytes that left this replica.
     sent: u64,
@@ -37,6 +41,7 @@ pub struct Running {
     first: u64,
     /// Bytes a second, over the last seconds.
     rate: u64,
+    #[schema(value_type = String, format = DateTime)]
     started_at: Timestamp,
 }
 
@@ -64,7 +69,7 @@ impl Running {
 
 /// The downloads that this replica is serving now, oldest first.
 #[utoipa::path(get, path = "/api/v1/boot/downloads", tag = "operations", security(("token" = ["viewer"])),
-    responses((status = 200, description = "all of them, in one part", body = Page<Value>)))]
+    responses((status = 200, description = "all of them, in one part", body = Page<Running>)))]
 pub async fn list(State(app): State<Arc<App>>, _: Viewer, query: Query) -> ApiResult<Json<Page<Running>>> {
     query.only(&[]).map_err(ApiError::bad_request)?;
     let snapshot = app.snapshots.current();

@@ -32,7 +32,7 @@ impl Asked {
             Some(text) => text
                 .parse()
                 .ok()
-                .filter(|n| (1..=500).contains(n))
+                .filter(|n| (1..=500).contains(n) && !text.starts_with('+'))
                 .ok_or_else(|| ApiError::field("/limit", "a whole number from 1 to 500"))?,
         };
         let cursor = match one(query, "cursor")? {
@@ -101,6 +101,7 @@ mod tests {
             "limit=501",
             "limit=1e9",
             "limit=",
+            "limit=+5",
             "cursor=zz",
             "cursor=x",
             "sort=name",

@@ -17,6 +17,9 @@ use moxxie_store::ApiToken;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
+/// Id and name of the token that the first start makes.
+const FIRST: &str = "admin";
+
 /// A new token.
 #[derive(Debug, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -52,6 +55,13 @@ pub struct TokenView {
     pub token: Option<String>,
 }
 
+/// What a caller is told who revoked the token that it calls with.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+pub struct RevokedOwn {
+    /// For people.
+    pub detail: &'static str,
+}
+
 fn view(token: ApiToken, secret: Option<String>) -> TokenView {
     TokenView {
         id: token.id,
@@ -80,6 +90,7 @@ pub async fn list(State(app): State<Arc<App>>, _: Admin, query: Query) -> ApiRes
     request_body = TokenInput, responses(
     (status = 201, description = "created; `token` is shown once", body = TokenView),
     (status = 409, description = "the name is taken", body = Problem),
+    (status = 422, description = "a field", body = Problem),
 ))]
 pub async fn create(
     State(app): State<Arc<App>>,
@@ -88,6 +99,9 @@ pub async fn create(
     JsonBody(body): JsonBody,
 ) -> ApiResult<Response> {
     let input: TokenInput = typed(body)?;
+    if input.name.as_str() == FIRST {
+        return Err(ApiError::field("/name", "is taken: the first token bears it in the audit log"));
+    }
     let by = app.by(actor.name, peer);
     if input.expires_at.is_some_and(|end| end <= by.at) {
         return Err(ApiError::field("/expires_at", "lies in the past"));
@@ -110,15 +124,26 @@ pub async fn create(
 /// Revoke a token, at once.
 #[utoipa::path(delete, path = "/api/v1/tokens/{id}", tag = "operations", security(("token" = ["admin"])),
     params(("id" = String, Path)), responses(
+    (status = 200, description = "revoked, and it was the token of this request", body = RevokedOwn),
     (status = 204, description = "revoked"),
     (status = 404, description = "no such token", body = Problem),
+    (status = 409, description = "the first admin token, which is no row of the database", body = Problem),
 ))]
 pub async fn revoke(
     State(app): State<Arc<App>>,
     Admin(actor): Admin,
     Peer(peer): Peer,
     Path(id): Path<String>,
-) -> ApiResult<StatusCode> {
+) -> ApiResult<Response> {
+    if id == FIRST {
+        return Err(ApiError::conflict(
+            "the first admin token is kept by the server: delete admin-token in its data folder (or change MOXXIE_ADMIN_TOKEN) and restart it",
+        ));
+    }
     app.read().revoke_token(&id, &app.by(actor.name, peer)).await?;
-    Ok(StatusCode::NO_CONTENT)
+    if id == actor.id {
+        let detail = "this was the token of this very request: it opens nothing any more";
+        return Ok(Json(RevokedOwn { detail }).into_response());
+    }
+    Ok(StatusCode::NO_CONTENT.into_response())
 }

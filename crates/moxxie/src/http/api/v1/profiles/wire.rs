@@ -21,7 +21,7 @@ pub struct ProfileInput {
     pub name: ProfileName,
     /// `talos`, `debian`, `custom`, …
     pub profile_type: String,
-    /// One line for people.
+    /// One line for people. The menu shows it to any machine.
     #[serde(default)]
     pub description: String,
     /// A file of this profile's assets, or an http(s) URL.
@@ -158,6 +158,57 @@ pub enum Silence {
     Computes,
 }
 
+/// The fields that are shown with secrets masked.
+const MASKED: [&str; 6] =
+    ["kernel_path", "initrd_path", "extra_initrds", "boot_params", "config_template", "params"];
+
+/// Puts back what was masked: a field that is, masked, what `old` looks like masked, becomes what
+/// it is. Other fields stay as they were sent. With `guesses` also those that carry no mask, for
+/// callers who may not see secrets: whether they guess right makes no difference to what they hear.
+pub fn unmasked(mut body: Value, old: &Profile, guesses: bool) -> Value {
+    let shown = serde_json::to_value(view(old, Role::Viewer)).unwrap_or_default();
+    let real = writable(old);
+    for field in MASKED {
+        if let Some(sent) = body.get_mut(field)
+            && (guesses || sent.to_string().contains(MASK))
+            && masked(sent) == shown[field]
+        {
+            *sent = real[field].clone();
+        }
+    }
+    body
+}
+
+fn masked(value: &Value) -> Value {
+    match value {
+        Value::String(text) => mask_text(text).into(),
+        Value::Array(items) => items.iter().map(masked).collect(),
+        Value::Object(params) => mask_params(params).into(),
+        other => other.clone(),
+    }
+}
+
+/// The fields that still carry a mask: it stands for no secret of this profile.
+fn stray_masks(input: &ProfileInput) -> Vec<FieldError> {
+    let is_masked = |source: &Source| matches!(source, Source::Url(url) if url.contains(MASK));
+    let mut errors = Vec::new();
+    for (field, stray) in [
+        ("/kernel_path", input.kernel_path.as_ref().is_some_and(is_masked)),
+        ("/initrd_path", input.initrd_path.as_ref().is_some_and(is_masked)),
+        ("/extra_initrds", input.extra_initrds.iter().any(is_masked)),
+        ("/boot_params", input.boot_params.contains(MASK)),
+        ("/config_template", input.config_template.as_deref().is_some_and(|t| t.contains(MASK))),
+    ] {
+        if stray {
+            errors.push(FieldError::new(
+                field,
+                "carries the mask for a secret and is changed: it was read by a token that may not see secrets",
+            ));
+        }
+    }
+    errors
+}
+
 /// Reads a body. `old` is the profile that it changes.
 pub fn read(body: Value, old: Option<&Profile>, silence: Silence) -> ApiResult<ProfileSpec> {
     let body = strip_read_only(
@@ -165,20 +216,17 @@ pub fn read(body: Value, old: Option<&Profile>, silence: Silence) -> ApiResult<P
         &READ_ONLY,
         old.map(|p| serde_json::to_value(view(p, Role::Admin)).unwrap_or_default()),
     )?;
+    let body = match old {
+        Some(old) => unmasked(body, old, false),
+        None => body,
+    };
     let input: ProfileInput = typed(body)?;
-    let mut errors = Vec::new();
+    let mut errors = stray_masks(&input);
     let old_params = old.map(|p| p.spec.params.clone()).unwrap_or_default();
     let params = unmask(&input.params, &old_params).unwrap_or_else(|pointer| {
         errors.push(FieldError::new(format!("/params{pointer}"), "is the mask for a secret, not a value"));
         Params::new()
     });
-    if input.config_template.as_deref().is_some_and(|t| t.contains(MASK)) || input.boot_params.contains(MASK)
-    {
-        errors.push(FieldError::new(
-            "/config_template",
-            "carries the mask for a secret: it was read by a token that may not see secrets",
-        ));
-    }
     if !errors.is_empty() {
         return Err(ApiError::fields(errors));
     }
