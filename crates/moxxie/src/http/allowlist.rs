@@ -4,6 +4,7 @@ use super::error::{ApiError, BootError};
 use super::extract::Peer;
 use super::middleware::is_boot;
 use crate::app::App;
+use crate::config::AccessConfig;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use ipnet::IpNet;
@@ -13,8 +14,7 @@ use std::net::IpAddr;
 use std::sync::{Mutex, PoisonError};
 
 /// The refusal of a request whose client is on none of the lists for its path.
-pub(super) fn refuse(app: &App, path: &str, Peer(peer): Peer) -> Option<Response> {
-    let access = &app.config().access;
+pub(super) fn refuse(app: &App, access: &AccessConfig, path: &str, Peer(peer): Peer) -> Option<Response> {
     let boot = is_boot(path);
     let allowed = match path {
         // Load balancers ask these, from wherever they are.

@@ -66,14 +66,15 @@ pub async fn every_request(
     let method = request.method().clone();
     // The query may carry a token and is never logged.
     let path = request.uri().path().to_owned();
-    let found = Peer::find(&request, &app.config().access.trusted_proxies);
+    let access = app.config().access.clone();
+    let found = Peer::find(&request, &access.trusted_proxies);
     let peer = found.unwrap_or_else(|_| Peer::socket(request.extensions()));
     request.extensions_mut().insert(peer);
     let route = matched.as_ref().map_or("none", |m| m.as_str()).to_owned();
     let head = check_head(&request).and(found.map_err(|why| (StatusCode::BAD_REQUEST, why.line())));
     let refused = match head {
         Err((status, why)) => Some(close(refusal(&path, status, why))),
-        Ok(_) => allowlist::refuse(&app, &path, peer),
+        Ok(_) => allowlist::refuse(&app, &access, &path, peer),
     };
     let mut response = match refused {
         Some(refused) => refused,

@@ -25,6 +25,9 @@ enum Is {
     Refused,
 }
 
+/// From whom, with which lines, and what becomes of it.
+type Shape<'a> = (&'a str, &'a [(&'a str, &'a str)], Is);
+
 #[tokio::test]
 async fn t10_the_matrix_of_header_shapes() {
     use Is::{From, Refused};
@@ -34,8 +37,7 @@ async fn t10_the_matrix_of_header_shapes() {
     let list_of_10_kb = vec!["198.51.100.7"; 800].join(", ");
     let padded = format!("{CLIENT}{}", " ".repeat(10_300));
     let hops = vec!["10.9.0.2"; 33].join(",");
-    // From whom, with which lines, and what becomes of it.
-    let matrix: &[(&str, &[(&str, &str)], Is)] = &[
+    let matrix: &[Shape] = &[
         // Nobody but a listed proxy is listened to, whatever is said.
         (STRANGER, &[(XFF, CLIENT)], From(STRANGER)),
         (STRANGER, &[(FWD, "for=198.51.100.7")], From(STRANGER)),
