@@ -1,5 +1,6 @@
 //! What holds for the whole installation.
 
+use crate::net::Networks;
 use crate::params::Params;
 use crate::profile::LocalBoot;
 use crate::time::Span;
@@ -12,7 +13,7 @@ pub struct Site {
     /// Values for every template, below the profile's.
     pub params: Params,
     /// Networks that boot tokens may be minted for; the allowlist unless narrowed.
-    pub provisioning: Vec<IpNet>,
+    pub provisioning: Networks,
     /// How machines that nobody assigned reach their disk.
     pub local_boot: LocalBoot,
     /// How long an armed machine may wait for its first boot.
@@ -35,7 +36,7 @@ impl Default for Site {
     fn default() -> Self {
         Site {
             params: Params::default(),
-            provisioning: default_networks(),
+            provisioning: Networks::private(),
             local_boot: LocalBoot::Auto,
             arm_window: Span::days(7),
             boot_window: Span::hours(4),
@@ -46,32 +47,6 @@ impl Default for Site {
             token_prefix_v6: 64,
         }
     }
-}
-
-/// Private, link-local and loopback ranges (RFC 1918, 3927, 4193, 4291, 6598, and the
-/// benchmarking range of RFC 2544).
-pub fn default_networks() -> Vec<IpNet> {
-    [
-        "10.0.0.0/8",
-        "172.16.0.0/12",
-        "192.168.0.0/16",
-        "100.64.0.0/10",
-        "169.254.0.0/16",
-        "127.0.0.0/8",
-        "198.18.0.0/15",
-        "fc00::/7",
-        "fe80::/10",
-        "::1/128",
-    ]
-    .iter()
-    .filter_map(|text| text.parse().ok())
-    .collect()
-}
-
-/// Whether one of the networks holds the address; an IPv4 address inside IPv6 counts as IPv4.
-pub fn contains(networks: &[IpNet], ip: IpAddr) -> bool {
-    let ip = ip.to_canonical();
-    networks.iter().any(|net| net.contains(&ip))
 }
 
 impl Site {
@@ -91,13 +66,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn mapped_addresses_count_as_ipv4() {
-        let nets = default_networks();
-        assert_eq!(nets.len(), 10);
-        assert!(contains(&nets, "::ffff:10.0.0.5".parse().unwrap()));
-        assert!(!contains(&nets, "8.8.8.8".parse().unwrap()));
-        assert!(!contains(&nets, "2001:db8::1".parse().unwrap()));
+    fn tokens_stay_in_their_network() {
         let site = Site::default();
-        assert_eq!(site.token_network("10.1.2.3".parse().unwrap()).to_string(), "10.1.2.0/24");
+        for (ip, network) in
+            [("10.1.2.3", "10.1.2.0/24"), ("::ffff:10.1.2.3", "10.1.2.0/24"), ("fd00::1:2:3:4", "fd00::/64")]
+        {
+            assert_eq!(site.token_network(ip.parse().unwrap()).to_string(), network);
+        }
     }
 }

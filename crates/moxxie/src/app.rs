@@ -5,6 +5,7 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::downloads::{self, Downloads};
 use crate::events::EventSink;
+use crate::http::allowlist::Outside;
 use crate::iso::Images;
 use crate::snapshot::{Snapshots, Writing};
 use crate::uploads::Uploads;
@@ -45,6 +46,8 @@ pub struct App {
     pub events: EventSink,
     /// The downloads of assets that run.
     pub downloads: Downloads,
+    /// Which refusals of strangers are logged.
+    pub outside: Outside,
     /// The time.
     pub clock: Arc<Clock>,
     /// Signs boot tokens.
@@ -101,6 +104,7 @@ impl App {
             waves,
             events,
             downloads: Downloads::default(),
+            outside: Outside::default(),
             clock,
             key,
             admin_hash,

@@ -12,7 +12,7 @@ use crate::name::ProfileName;
 use crate::platform;
 use crate::profile::{LocalBoot, Profile, ProfileSpec};
 use crate::render::BOOT_PARAMS;
-use crate::site::{self, Site};
+use crate::site::Site;
 use crate::time::Timestamp;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -406,7 +406,7 @@ fn protected(case: &Case) -> Verdict {
 
 fn outside_provisioning(case: &Case) -> Verdict {
     let known = case.known()?;
-    if site::contains(&case.site.provisioning, case.peer) {
+    if case.site.provisioning.contains(case.peer) {
         return Err(format!("{} is inside the provisioning networks", case.peer.to_canonical()));
     }
     let wants = known.assignment.spec.boot_policy == BootPolicy::Always || case.record(known).state.is_open();

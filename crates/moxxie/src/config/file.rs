@@ -73,7 +73,10 @@ macro_rules! sections {
 }
 
 sections! {
-    Access { allow: Vec<String>, provisioning: Vec<String>, }
+    Access {
+        allow: Vec<String>, provisioning: Vec<String>, api: Vec<String>,
+        trusted_proxies: Vec<String>, proxy_protocol: bool,
+    }
     Assets { watch: String, cache_mib: i64, redirect: bool, scrub_mib_per_second: i64, }
     Boot {
         local_boot: String, arm_hours: i64, window_minutes: i64, settle_minutes: i64,
@@ -178,11 +181,21 @@ pub const TEMPLATE: &str = r#"# Moxxie settings. Every line shows the default; r
 #dns = "10.0.0.1"
 
 [access]
-# Networks that may use the boot routes (/boot/...).
+# Networks that may use the boot routes (/boot/...). Every address: ["any"].
 #allow = ["10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "169.254.0.0/16", "127.0.0.0/8", "198.18.0.0/15", "fc00::/7", "fe80::/10", "::1/128"]
 # Networks that a machine must ask from to be given a boot token. Unset: the same as allow.
 # Narrow it to your provisioning VLAN: hosts elsewhere can then never fetch a config.
 #provisioning = ["10.10.0.0/24"]
+# Networks that may use everything else: the API, /metrics, /api/docs. This machine itself always
+# may; /livez and /readyz are open to all.
+#api = ["10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "169.254.0.0/16", "127.0.0.0/8", "198.18.0.0/15", "fc00::/7", "fe80::/10", "::1/128"]
+# Proxies and load balancers in front of Moxxie, as networks. Only their X-Forwarded-For,
+# Forwarded and X-Real-IP headers are believed, so whoever listens there can pass for anybody.
+# List also one on this machine (127.0.0.1): unlisted, all of its clients count as this machine.
+#trusted_proxies = []
+# The listed proxies begin each connection with a PROXY protocol header (HAProxy's send-proxy or
+# send-proxy-v2). Then only they, and this machine itself, can connect.
+#proxy_protocol = false
 
 [assets]
 # A folder to fill shelves from: WATCH/PROFILE/FILE is put on that profile's shelf once it is

@@ -1,15 +1,18 @@
 //! Settings: flag over environment over file over default.
 
+pub mod access;
 mod file;
 
+pub use access::AccessConfig;
 pub use file::{ConfigError, FileConfig, TEMPLATE};
 
-use ipnet::IpNet;
 use moxxie_core::boot::wave;
-use moxxie_core::site::{Site, default_networks};
+use moxxie_core::net::Networks;
+use moxxie_core::site::Site;
 use moxxie_store::assets::{AssetsConfig, Place, S3Env};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// What the command line and the environment say. `None` where they say nothing.
@@ -48,10 +51,10 @@ pub struct Config {
     pub scrub_rate: u64,
     /// Links in scripts begin with this; the request's own `Host` when unset.
     pub public_url: Option<String>,
-    /// Networks that may use the boot routes.
-    pub allow: Vec<IpNet>,
+    /// Who may ask.
+    pub access: Arc<AccessConfig>,
     /// Networks that assets may be imported from although they are private.
-    pub import_allow: Vec<IpNet>,
+    pub import_allow: Networks,
     /// Files that appear below this folder are put on shelves.
     pub watch: Option<PathBuf>,
     /// What decisions and templates depend on.
@@ -84,7 +87,7 @@ impl Config {
             Some(path) => (path, true),
             None => (data_dir.join("moxxie.toml"), false),
         };
-        let file = FileConfig::read(&path, required)?;
+        let mut file = FileConfig::read(&path, required)?;
         let bad =
             |key: &str, why: String| ConfigError::Value { path: path.clone(), key: key.to_owned(), why };
 
@@ -113,13 +116,11 @@ impl Config {
         if let Some(params) = file.params {
             site.params = params;
         }
-        let allow = match file.access.allow {
-            Some(texts) => networks(&texts).map_err(|why| bad("access.allow", why))?,
-            None => default_networks(),
-        };
-        site.provisioning = match file.access.provisioning {
+        let provisioning = file.access.provisioning.take();
+        let access = AccessConfig::from_file(file.access).map_err(|(key, why)| bad(key, why))?;
+        site.provisioning = match provisioning {
             Some(texts) => networks(&texts).map_err(|why| bad("access.provisioning", why))?,
-            None => allow.clone(),
+            None => access.allow.clone(),
         };
         let import_allow =
             networks(&file.import.allow.unwrap_or_default()).map_err(|why| bad("import.allow", why))?;
@@ -179,7 +180,7 @@ impl Config {
             assets,
             scrub_rate: scrub_mib.unsigned_abs() * MIB,
             public_url,
-            allow,
+            access: Arc::new(access),
             import_allow,
             watch: match file.assets.watch {
                 None => None,
@@ -213,19 +214,8 @@ impl Config {
     }
 }
 
-fn networks(texts: &[String]) -> Result<Vec<IpNet>, String> {
-    texts
-        .iter()
-        .map(|text| {
-            let net =
-                text.parse::<IpNet>().map_err(|_| format!("{text:?} is not a network such as 10.0.0.0/8"))?;
-            if net.trunc() == net {
-                Ok(net)
-            } else {
-                Err(format!("{text:?} has host bits set; did you mean {}?", net.trunc()))
-            }
-        })
-        .collect()
+fn networks(texts: &[String]) -> Result<Networks, String> {
+    Networks::read(texts).map_err(|why| why.to_string())
 }
 
 fn check_public_url(text: &str) -> Result<String, String> {
@@ -315,12 +305,5 @@ mod tests {
             let error = load(url, toml).err().unwrap().to_string();
             assert!(error.contains("assets") && !error.contains("canary"), "{error}");
         }
-    }
-
-    #[test]
-    fn host_bits_are_named() {
-        let error = networks(&["10.0.0.1/8".into()]).unwrap_err();
-        assert!(error.contains("10.0.0.0/8"), "{error}");
-        assert!(networks(&["10.0.0.0/33".into(), "010.0.0.1".into()]).is_err());
     }
 }

@@ -2,6 +2,7 @@
 //! for panics.
 
 use crate::app::App;
+use crate::http::allowlist;
 use crate::http::error::{ApiError, BootError};
 use crate::http::extract::{Peer, Query};
 use axum::extract::{MatchedPath, Request, State};
@@ -9,7 +10,6 @@ use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, Version, heade
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use moxxie_core::secret::MASK;
-use moxxie_core::site;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -21,7 +21,7 @@ const MAX_PARAMETERS: usize = 32;
 const MAX_HEADERS: usize = 16 * 1024;
 
 /// Which face an error shows.
-fn is_boot(path: &str) -> bool {
+pub(super) fn is_boot(path: &str) -> bool {
     path.starts_with("/boot/") || path == "/boot"
 }
 
@@ -59,21 +59,25 @@ pub fn collapse_slashes(
 pub async fn every_request(
     State(app): State<Arc<App>>,
     matched: Option<MatchedPath>,
-    request: Request,
+    mut request: Request,
     next: Next,
 ) -> Response {
     let started = Instant::now();
     let method = request.method().clone();
     // The query may carry a token and is never logged.
     let path = request.uri().path().to_owned();
-    let peer = Peer::of(request.extensions());
+    let access = app.config().access.clone();
+    let found = Peer::find(&request, &access.trusted_proxies);
+    let peer = found.unwrap_or_else(|_| Peer::socket(request.extensions()));
+    request.extensions_mut().insert(peer);
     let route = matched.as_ref().map_or("none", |m| m.as_str()).to_owned();
-    let mut response = match check_head(&request).err() {
-        Some((status, why)) => close(refusal(&path, status, why)),
-        None if is_boot(&path) && !site::contains(&app.config().allow, peer.0) => {
-            metrics::counter!("moxxie_outside_allowlist_total").increment(1);
-            BootError::new(StatusCode::FORBIDDEN, "moxxie: network not allowed").into_response()
-        }
+    let head = check_head(&request).and(found.map_err(|why| (StatusCode::BAD_REQUEST, why.line())));
+    let refused = match head {
+        Err((status, why)) => Some(close(refusal(&path, status, why))),
+        Ok(_) => allowlist::refuse(&app, &access, &path, peer),
+    };
+    let mut response = match refused {
+        Some(refused) => refused,
         // A look at the head of a menu must not start a boot, nor one at a report make it.
         None if method == Method::HEAD && is_boot(&path) && !path.starts_with("/boot/assets/") => {
             let mut response =

@@ -1,6 +1,7 @@
 //! HTTP: every URL on one page ([`router`]), two faces of one error type ([`error`]), and one
 //! file per endpoint.
 
+pub mod allowlist;
 pub mod api;
 pub mod boot;
 pub mod docs;

@@ -2,8 +2,7 @@
 //! name.
 
 use crate::http::error::{ApiError, ApiResult};
-use ipnet::IpNet;
-use moxxie_core::site;
+use moxxie_core::net::Networks;
 use std::net::{IpAddr, SocketAddr};
 use url::Url;
 
@@ -52,7 +51,7 @@ pub enum Unreachable {
 
 /// The addresses behind a URL's name. All of them have to be public or listed: a name that also
 /// points inside is a trap, not a mirror.
-pub async fn resolve(url: &Url, allow: &[IpNet]) -> Result<Vec<SocketAddr>, Unreachable> {
+pub async fn resolve(url: &Url, allow: &Networks) -> Result<Vec<SocketAddr>, Unreachable> {
     let port = url.port_or_known_default().unwrap_or(80);
     let found = tokio::net::lookup_host((bare_host(url), port)).await.map_err(|_| Unreachable::Unknown)?;
     let found: Vec<SocketAddr> = found.collect();
@@ -68,9 +67,9 @@ pub fn bare_host(url: &Url) -> &str {
 }
 
 /// Whether an address is a public one, or listed.
-fn may_reach(ip: IpAddr, allow: &[IpNet]) -> bool {
+fn may_reach(ip: IpAddr, allow: &Networks) -> bool {
     let ip = ip.to_canonical();
-    if site::contains(allow, ip) {
+    if allow.contains(ip) {
         return true;
     }
     match ip {
@@ -108,6 +107,7 @@ mod tests {
 
     #[test]
     fn inner_addresses_are_refused_in_every_spelling() {
+        let none = Networks::default();
         for text in [
             "http://169.254.169.254/",
             "http://[::ffff:169.254.169.254]/",
@@ -130,11 +130,11 @@ mod tests {
                 Some(url::Host::Ipv6(ip)) => ip.into(),
                 other => panic!("{text}: {other:?}"),
             };
-            assert!(!may_reach(ip, &[]), "{text}");
+            assert!(!may_reach(ip, &none), "{text}");
         }
-        assert!(may_reach("93.184.216.34".parse().unwrap(), &[]));
-        assert!(may_reach("2606:2800:220::1".parse().unwrap(), &[]));
-        assert!(may_reach("10.0.0.1".parse().unwrap(), &["10.0.0.0/24".parse().unwrap()]));
+        assert!(may_reach("93.184.216.34".parse().unwrap(), &none));
+        assert!(may_reach("2606:2800:220::1".parse().unwrap(), &none));
+        assert!(may_reach("10.0.0.1".parse().unwrap(), &Networks::read(["10.0.0.0/24"]).unwrap()));
     }
 
     #[test]

@@ -3,6 +3,7 @@
 mod connection;
 mod patience;
 mod peers;
+mod proxy;
 mod received;
 mod socket;
 mod windows;
@@ -10,6 +11,7 @@ mod windows;
 pub use windows::Windows;
 
 use crate::app::App;
+use crate::config::AccessConfig;
 use axum::Router;
 use patience::Pace;
 use peers::Peers;
@@ -70,7 +72,8 @@ pub async fn serve(listener: TcpListener, router: Router, app: Arc<App>, stop: w
     let open_files = open_files();
     let limits = Limits::of(open_files);
     tracing::info!(open_files, connections = limits.connections, "limits of the listener");
-    run(listener, router, app.config().shutdown_drain, stop, limits).await;
+    let access = || app.config().access.clone();
+    run(listener, router, app.config().shutdown_drain, stop, limits, access).await;
 }
 
 async fn run(
@@ -79,6 +82,7 @@ async fn run(
     drain: Duration,
     mut stop: watch::Receiver<bool>,
     limits: Limits,
+    access: impl Fn() -> Arc<AccessConfig>,
 ) {
     let slots = Arc::new(Semaphore::new(limits.connections));
     let peers = Arc::new(Peers::default());
@@ -88,19 +92,26 @@ async fn run(
             accepted = accept(&listener, &slots) => accepted,
             () = stopped(&mut stop) => break,
         };
-        let (stream, peer, slot) = accepted;
+        let (mut stream, peer, slot) = accepted;
         // One peer alone must not take every slot there is.
         let Some(seat) = peers.seat(peer.ip(), limits.per_peer) else {
             metrics::counter!("moxxie_connections_refused_total").increment(1);
             tracing::debug!(%peer, "too many connections of one peer");
             continue;
         };
-        let socket = Socket::new(stream, limits.pace);
         let router = router.clone();
-        let stop = stop.clone();
+        let mut stop = stop.clone();
+        let access = access();
         tracker.spawn(async move {
             metrics::gauge!("moxxie_connections").increment(1.0);
-            connection::serve(socket, peer, router, stop).await;
+            let client = tokio::select! {
+                biased;
+                client = proxy::client(&mut stream, peer, &access) => client,
+                () = stopped(&mut stop) => None,
+            };
+            if let Some(client) = client {
+                connection::serve(Socket::new(stream, limits.pace), client, router, stop).await;
+            }
             metrics::gauge!("moxxie_connections").decrement(1.0);
             drop((slot, seat));
         });

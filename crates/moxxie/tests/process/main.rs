@@ -31,6 +31,7 @@ mod schema;
 mod server;
 mod shutdown;
 mod site;
+mod t10_proxy_protocol;
 mod uploads;
 mod wire;
 mod writers;

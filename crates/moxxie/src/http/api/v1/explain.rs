@@ -46,7 +46,7 @@ pub async fn explain(
         Links::of(app.config().public_url.as_deref(), &headers, app.port).map_err(ApiError::bad_request)?;
     let mut warnings = Vec::new();
     let site = &app.config().site;
-    let peer = claims.ip.or_else(|| site.provisioning.first().and_then(|net| net.hosts().next()));
+    let peer = claims.ip.or_else(|| site.provisioning.example());
     let peer = peer.ok_or_else(|| {
         ApiError::field("/ip", "name the address it asks from: no provisioning network is set")
     })?;
