@@ -8,7 +8,10 @@
 mod api;
 mod bad_input;
 mod boot;
+mod catalogue;
+mod cves;
 mod downloads;
+mod fuzz_corpus;
 mod imports;
 mod iso;
 mod iso_hostile;
