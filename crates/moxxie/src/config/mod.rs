@@ -8,7 +8,7 @@ use ipnet::IpNet;
 use moxxie_core::boot::wave;
 use moxxie_core::site::{Site, default_networks};
 use moxxie_store::assets::{AssetsConfig, Place, S3Env};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -217,8 +217,10 @@ fn networks(texts: &[String]) -> Result<Vec<IpNet>, String> {
     texts
         .iter()
         .map(|text| {
-            let net =
-                text.parse::<IpNet>().map_err(|_| format!("{text:?} is not a network such as 10.0.0.0/8"))?;
+            // `IpNet` reads 010 as ten, where other programs read an octal eight.
+            let plain = text.split('/').next().is_some_and(|address| address.parse::<IpAddr>().is_ok());
+            let net = text.parse::<IpNet>().ok().filter(|_| plain);
+            let net = net.ok_or_else(|| format!("{text:?} is not a network such as 10.0.0.0/8"))?;
             if net.trunc() == net {
                 Ok(net)
             } else {
@@ -321,6 +323,6 @@ mod tests {
     fn host_bits_are_named() {
         let error = networks(&["10.0.0.1/8".into()]).unwrap_err();
         assert!(error.contains("10.0.0.0/8"), "{error}");
-        assert!(networks(&["10.0.0.0/33".into(), "010.0.0.1".into()]).is_err());
+        assert!(networks(&["10.0.0.0/33".into()]).is_err() && networks(&["010.0.0.0/8".into()]).is_err());
     }
 }

