@@ -199,7 +199,9 @@ fn check_headers(headers: &HeaderMap, version: Version) -> Result<(), (StatusCod
     if bytes > MAX_HEADERS {
         return Err((StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "headers too large"));
     }
-    // Two ways to say where a body ends are a smuggling attempt (RFC 9112, section 6.3).
+    // Two ways to say where a body ends are a smuggling attempt (RFC 9112, section 6.3). Of lengths
+    // beside chunks hyper leaves the chunks, and closes the connection behind the answer as that
+    // section wants it; what arrives here with both did not come through hyper.
     let lengths = headers.get_all(header::CONTENT_LENGTH).iter().count();
     if lengths > 1 || (lengths == 1 && headers.contains_key(header::TRANSFER_ENCODING)) {
         return Err((StatusCode::BAD_REQUEST, "ambiguous body length"));

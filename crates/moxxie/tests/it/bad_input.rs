@@ -1,12 +1,11 @@
 //! The catalogue of bad input, row by row. Each row names itself, and all rows are tried before
 //! the test fails, so that one run shows every deviation.
 //!
-//! Not here, because this version has no such thing: ISO images, archives and initrds that are
-//! taken apart (70 to 72). YAML (57 to 59) is read by the command line only: the API takes JSON
-//! and says so. Names with NFC and NFD twins, look-alikes and emoji (32) cannot be told apart
-//! because none of them is a name. A body that is announced and never sent (54) is given up after
-//! a time, which is tried where bodies are read (`http/extract/json.rs`); here, that nobody is told
-//! to go on before the head was found good.
+//! Which test tries which row, and which rows have no test yet, says `catalogue.rs`. YAML (57 to
+//! 59) is read by the command line only: the API takes JSON and says so. Names with NFC and NFD
+//! twins, look-alikes and emoji (32) cannot be told apart because none of them is a name. A body
+//! that is announced and never sent (54) is given up after a time, which is tried where bodies are
+//! read (`http/extract/json.rs`); here, that nobody is told to go on before the head was found good.
 
 use crate::util::recipes::{ASSIGNMENTS, PROFILES, debian, memtest, talos};
 use crate::util::wire::{Wire, head};

@@ -6,9 +6,14 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
 mod api;
+mod bad_headers;
 mod bad_input;
+mod bad_values;
 mod boot;
+mod catalogue;
+mod cves;
 mod downloads;
+mod fuzz_corpus;
 mod imports;
 mod iso;
 mod iso_hostile;
