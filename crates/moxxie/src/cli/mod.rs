@@ -7,6 +7,7 @@ pub mod audit;
 pub mod backup;
 pub mod bundle;
 pub mod client;
+pub mod config;
 pub mod doctor;
 pub mod events;
 pub mod explain;
@@ -145,6 +146,9 @@ pub enum Command {
     Bundle(bundle::BundleCommand),
     /// The configuration for the site's switch or router.
     NetworkConfig(network_config::NetworkConfigArgs),
+    /// Check, show and reload the settings of a server.
+    #[command(subcommand)]
+    Config(config::ConfigCommand),
     /// Check server, token, clock and links, one line for each.
     #[command(after_help = "Example:\n  moxxie doctor --server http://10.0.0.5:8080")]
     Doctor,

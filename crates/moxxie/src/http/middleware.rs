@@ -3,7 +3,8 @@
 
 use crate::app::App;
 use crate::http::error::{ApiError, BootError};
-use crate::http::extract::{Peer, Query};
+use crate::http::extract::{Door, Peer, Query};
+use crate::http::headers;
 use axum::extract::{MatchedPath, Request, State};
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, Version, header};
 use axum::middleware::Next;
@@ -67,9 +68,15 @@ pub async fn every_request(
     // The query may carry a token and is never logged.
     let path = request.uri().path().to_owned();
     let peer = Peer::of(request.extensions());
+    let door = Door::of(request.extensions(), &app);
     let route = matched.as_ref().map_or("none", |m| m.as_str()).to_owned();
     let mut response = match check_head(&request).err() {
         Some((status, why)) => close(refusal(&path, status, why)),
+        // Neither says where it would be served.
+        None if !door.serves(&path) && is_boot(&path) => {
+            BootError::not_found("moxxie: no such route").into_response()
+        }
+        None if !door.serves(&path) => ApiError::not_found("no such URL here").into_response(),
         None if is_boot(&path) && !site::contains(&app.config().allow, peer.0) => {
             metrics::counter!("moxxie_outside_allowlist_total").increment(1);
             BootError::new(StatusCode::FORBIDDEN, "moxxie: network not allowed").into_response()
@@ -100,7 +107,7 @@ pub async fn every_request(
     if response.extensions().get::<Panicked>().is_some() && !is_boot(&path) {
         response = ApiError::internal("a bug in moxxie; the log says where").into_response();
     }
-    response.headers_mut().insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers::add(&mut response, &path, door);
     let status = response.status();
     let elapsed = started.elapsed();
     metrics::counter!("moxxie_http_requests_total", "route" => route.clone(), "method" => method_label(&method), "status" => status.as_u16().to_string()).increment(1);

@@ -53,7 +53,7 @@ async fn serving(readable: Readable, pace: Pace) -> Served {
     let router = Router::new().route("/", axum::routing::get(answer));
     let (_stop, stopped) = watch::channel(false);
     let limits = Limits { pace, ..Limits::of(4096) };
-    tokio::spawn(run(listener, router, Duration::ZERO, stopped, limits));
+    tokio::spawn(run(vec![Listening::plain(listener)], router, || Duration::ZERO, stopped, limits));
     Served { address, downloads, ends, _stop }
 }
 

@@ -31,6 +31,8 @@ mod schema;
 mod server;
 mod shutdown;
 mod site;
+mod t03_sniffing;
+mod tls;
 mod uploads;
 mod wire;
 mod writers;
