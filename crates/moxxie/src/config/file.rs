@@ -192,6 +192,7 @@ pub const TEMPLATE: &str = r#"# Moxxie settings. Every line shows the default; r
 # The certificate chain and its private key, PEM; read again when the files change, on SIGHUP and
 # on reload. What cannot be used is refused, and the certificate before stays. Unset: no TLS.
 #cert = "/etc/moxxie/cert.pem"
+# Its private key. Unset: no TLS.
 #key = "/etc/moxxie/key.pem"
 
 [admin]

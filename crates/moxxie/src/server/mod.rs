@@ -205,3 +205,5 @@ pub async fn signals(app: Arc<App>, stop: watch::Sender<bool>) -> std::io::Resul
 mod file_tests;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod tls_tests;
