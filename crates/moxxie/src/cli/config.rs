@@ -15,18 +15,21 @@ use std::process::ExitCode;
 #[derive(Debug, Subcommand)]
 pub enum ConfigCommand {
     /// Read the settings as `serve` would, and say what is wrong or risky. Starts nothing.
+    #[command(after_help = "Example:\n  moxxie config check --config /etc/moxxie.toml")]
     Check {
         /// As for `serve`.
         #[command(flatten)]
         settings: Box<ServeArgs>,
     },
-    /// Print every setting in force, with passwords masked.
+    /// Print every setting as `serve` would have it, with passwords masked.
+    #[command(after_help = "Example:\n  moxxie config show --data-dir /var/lib/moxxie")]
     Show {
         /// As for `serve`.
         #[command(flatten)]
         settings: Box<ServeArgs>,
     },
     /// Make the server read its settings and its certificate again.
+    #[command(after_help = "Example:\n  moxxie config reload")]
     Reload,
 }
 

@@ -111,6 +111,9 @@ impl ClientOptions {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Run the server.
+    #[command(
+        after_help = "Example:\n  moxxie serve\n  moxxie serve --listen 10.0.0.5:80 --data-dir /var/lib/moxxie"
+    )]
     Serve(serve::ServeArgs),
     /// Recipes for what machines boot.
     #[command(subcommand)]

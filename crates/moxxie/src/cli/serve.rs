@@ -9,9 +9,6 @@ use std::process::ExitCode;
 
 /// Flags of the server. What is not given comes from the config file.
 #[derive(Debug, clap::Args)]
-#[command(
-    after_help = "Example:\n  moxxie serve\n  moxxie serve --listen 10.0.0.5:80 --data-dir /var/lib/moxxie"
-)]
 pub struct ServeArgs {
     /// The config file [default: <data-dir>/moxxie.toml when it exists].
     #[arg(long, env = "MOXXIE_CONFIG", value_name = "FILE")]
