@@ -7,6 +7,7 @@ use crate::downloads::{self, Downloads};
 use crate::events::EventSink;
 use crate::http::allowlist::Outside;
 use crate::iso::Images;
+use crate::server::Certificate;
 use crate::snapshot::{Snapshots, Writing};
 use crate::uploads::Uploads;
 use crate::waves::Waves;
@@ -60,6 +61,10 @@ pub struct App {
     pub draining: AtomicBool,
     /// Migrations are done.
     pub migrated: AtomicBool,
+    /// What TLS listeners show.
+    pub certificate: Arc<Certificate>,
+    /// Held while the settings are replaced.
+    pub reloading: tokio::sync::Mutex<()>,
 }
 
 /// The parts an [`App`] is made of.
@@ -111,6 +116,8 @@ impl App {
             metrics: crate::telemetry::metrics(),
             draining: AtomicBool::new(false),
             migrated: AtomicBool::new(false),
+            certificate: Arc::default(),
+            reloading: tokio::sync::Mutex::default(),
         });
         downloads::report::ends(&app);
         tokio::spawn(downloads::report::keep_seats(Arc::downgrade(&app)));

@@ -9,6 +9,7 @@ use moxxie_core::time::{Span, Timestamp};
 use moxxie_store::Store;
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 
@@ -36,6 +37,8 @@ pub enum Note {
 pub struct EventSink {
     queue: mpsc::Sender<Note>,
     written: watch::Receiver<u64>,
+    /// Machines that nobody assigned, at most.
+    unknown_machines: Arc<AtomicU32>,
 }
 
 impl EventSink {
@@ -47,8 +50,14 @@ impl EventSink {
     ) -> (EventSink, impl Future<Output = ()> + Send) {
         let (queue, notes) = mpsc::channel(QUEUE);
         let (told, written) = watch::channel(0);
-        let writer = write(store, clock, unknown_machines, notes, told);
-        (EventSink { queue, written }, writer)
+        let unknown_machines = Arc::new(AtomicU32::new(unknown_machines));
+        let writer = write(store, clock, unknown_machines.clone(), notes, told);
+        (EventSink { queue, written, unknown_machines }, writer)
+    }
+
+    /// Remembers so many machines that nobody assigned from now on.
+    pub fn remember(&self, unknown_machines: u32) {
+        self.unknown_machines.store(unknown_machines, Ordering::Relaxed);
     }
 
     /// Puts an event into the queue, or counts it as dropped.
@@ -79,7 +88,7 @@ impl EventSink {
 async fn write(
     store: Arc<Store>,
     clock: Arc<Clock>,
-    unknown_machines: u32,
+    unknown_machines: Arc<AtomicU32>,
     mut notes: mpsc::Receiver<Note>,
     told: watch::Sender<u64>,
 ) {
@@ -108,7 +117,8 @@ async fn write(
         folder.forget(clock.now());
         if !machines.is_empty() {
             let machines: Vec<MachineSeen> = machines.into_values().collect();
-            if let Err(error) = store.record_machines(&machines, unknown_machines).await {
+            let most = unknown_machines.load(Ordering::Relaxed);
+            if let Err(error) = store.record_machines(&machines, most).await {
                 tracing::warn!(%error, lost = machines.len(), "machines seen were not written");
             }
         }

@@ -14,6 +14,7 @@ pub mod http;
 pub mod import;
 pub mod iso;
 pub mod openapi;
+pub mod reload;
 pub mod scrub;
 pub mod serve;
 pub mod server;

@@ -42,6 +42,7 @@ async fn run(cli: Cli) -> ExitCode {
         Command::Restore(args) => cli::restore::run(&options, args).await,
         Command::Bundle(args) => cli::bundle::run(&options, args).await,
         Command::NetworkConfig(args) => cli::network_config::run(&options, args).await,
+        Command::Config(args) => cli::config::run(&options, args).await,
         Command::Doctor => cli::doctor::run(&options).await,
     };
     cli::exit(result)

@@ -25,8 +25,6 @@ pub type Wait = Arc<dyn Fn(Duration) -> BoxFuture<'static, ()> + Send + Sync>;
 
 /// How the scrub goes about it.
 pub struct Scrub {
-    /// Bytes a second.
-    pub rate: u64,
     /// A file that was verified this long ago is read anew.
     pub round: Duration,
     /// How it waits.
@@ -37,10 +35,8 @@ pub struct Scrub {
 pub fn start(app: &Arc<App>) {
     tokio::spawn(report(app.clone(), app.assets.alarms()));
     tokio::spawn(watch(app.clone()));
-    if app.config().scrub_rate > 0 {
-        let wait: Wait = Arc::new(|time| Box::pin(tokio::time::sleep(time)));
-        tokio::spawn(Scrub { rate: app.config().scrub_rate, round: ROUND, wait }.run(app.clone()));
-    }
+    let wait: Wait = Arc::new(|time| Box::pin(tokio::time::sleep(time)));
+    tokio::spawn(Scrub { round: ROUND, wait }.run(app.clone()));
 }
 
 /// Whether files can be read; the gauge says whether they can be written.
@@ -71,17 +67,23 @@ async fn watch(app: Arc<App>) {
 }
 
 impl Scrub {
-    /// Reads files anew for ever, the least recently verified first.
+    /// Reads files anew for ever, the least recently verified first, as fast as the settings say at
+    /// each moment.
     pub async fn run(self, app: Arc<App>) {
-        let (slow, rate) = (self.wait.clone(), self.rate.max(1));
+        let (slow, settings) = (self.wait.clone(), app.clone());
         let pace: Box<Pace> = Box::new(move |bytes| {
             metrics::counter!("moxxie_assets_scrubbed_bytes_total").increment(bytes);
+            let rate = settings.config().scrub_rate.max(1);
             slow(Duration::from_secs_f64(bytes as f64 / rate as f64))
         });
         // When files are due whose last verification does not say it.
         let mut due = HashMap::new();
         loop {
-            let Some((digest, size)) = self.next(&app, &mut due) else {
+            let next = match app.config().scrub_rate {
+                0 => None,
+                _ => self.next(&app, &mut due),
+            };
+            let Some((digest, size)) = next else {
                 (self.wait)(LOOK).await;
                 continue;
             };

@@ -3,7 +3,9 @@
 use crate::app::{App, Parts};
 use crate::clock::Clock;
 use crate::config::{Config, Overrides};
-use crate::{firstrun, http, scrub, server, shelf, telemetry};
+use crate::http::extract::{Door, Serves};
+use crate::server::{Listening, Loaded};
+use crate::{firstrun, http, reload, scrub, server, shelf, telemetry};
 use anyhow::{Context, Result};
 use moxxie_core::keyring::Keyring;
 use moxxie_core::time::Span;
@@ -39,6 +41,7 @@ pub async fn run(given: Overrides, secrets: Secrets) -> Result<ExitCode> {
     firstrun::data_dir(&config.data_dir)?;
     let _lock = firstrun::lock(&config.data_dir)?;
     firstrun::config_template(&config.data_dir)?;
+    let loaded = certificate(&config)?;
     let key = firstrun::site_key(&config.data_dir, secrets.secret_key.as_deref())?;
     let assets = Assets::open(config.assets.clone())
         .await
@@ -60,8 +63,10 @@ pub async fn run(given: Overrides, secrets: Secrets) -> Result<ExitCode> {
         first_try.as_ref().map_err(|e| anyhow::anyhow!("{e}"))?;
     }
 
-    let listener = listen(config.listen).with_context(|| format!("cannot listen on {}", config.listen))?;
-    let address = listener.local_addr().context("the listener has no address")?;
+    let (main, address) = bind(config.listen)?;
+    let tls = config.doors.tls.map(bind).transpose()?;
+    let admin = config.doors.admin.map(bind).transpose()?;
+    let admin_tls = config.doors.admin_tls;
     // Made only now that it will be shown: a start that fails before this leaves it to the next.
     let (admin_token, new_token) = firstrun::admin_token(&config.data_dir, secrets.admin_token)?;
     let app = App::start(Parts {
@@ -95,8 +100,29 @@ pub async fn run(given: Overrides, secrets: Secrets) -> Result<ExitCode> {
     }
     scrub::start(&app);
     tokio::spawn(server::signals(app.clone(), stop));
-
+    tokio::spawn(reload::on_hangup(app.clone()));
+    let mut speaks = None;
+    if let Some(loaded) = loaded {
+        app.certificate.show(loaded);
+        speaks = Some(server::tls_settings(app.certificate.clone()).context("TLS cannot be spoken")?);
+        tokio::spawn(reload::watch_certificate(app.clone()));
+    }
+    let serves = if admin.is_some() { Serves::Machines } else { Serves::Everybody };
     let _ = crate::cli::out::line(format!("moxxie listening on http://{address}"));
+    let door = Door { port: address.port(), tls: false, serves };
+    let mut listeners = vec![Listening { listener: main, door, tls: None }];
+    if let Some((listener, address)) = tls {
+        let _ = crate::cli::out::line(format!("moxxie TLS listening on https://{address}"));
+        let door = Door { port: address.port(), tls: true, serves };
+        listeners.push(Listening { listener, door, tls: speaks.clone() });
+    }
+    if let Some((listener, address)) = admin {
+        let scheme = if admin_tls { "https" } else { "http" };
+        let _ = crate::cli::out::line(format!("moxxie admin listening on {scheme}://{address}"));
+        // Links that it shows lead to the main listener.
+        let door = Door { port: app.port, tls: admin_tls, serves: Serves::People };
+        listeners.push(Listening { listener, door, tls: speaks.filter(|_| admin_tls) });
+    }
     if new_token {
         let _ = crate::cli::out::line(format!(
             "admin token (shown once; kept in {}): {admin_token}",
@@ -104,11 +130,31 @@ pub async fn run(given: Overrides, secrets: Secrets) -> Result<ExitCode> {
         ));
     }
     tracing::info!(version = env!("CARGO_PKG_VERSION"), %address, "ready");
-    server::serve(listener, http::router::router(app.clone()), app.clone(), stopped).await;
+    server::serve(listeners, http::router::router(app.clone()), app.clone(), stopped).await;
     app.events.flush(Duration::from_secs(5)).await;
     store.close().await;
     tracing::info!("stopped");
     Ok(ExitCode::SUCCESS)
+}
+
+/// The certificate, when a listener speaks TLS. One that cannot be used refuses the start, but for
+/// an expired one: a clock that is wrong must not keep machines from booting.
+fn certificate(config: &Config) -> Result<Option<Loaded>> {
+    let Some(files) = config.doors.files.as_ref().filter(|_| config.doors.needs_certificate()) else {
+        return Ok(None);
+    };
+    let loaded = Loaded::read(files).context("TLS has no certificate")?;
+    if let Err(error) = loaded.valid(Clock::default().now()) {
+        tracing::warn!(%error, "clients will not accept the certificate");
+    }
+    Ok(Some(loaded))
+}
+
+/// A listener and the address it was given.
+fn bind(address: SocketAddr) -> Result<(TcpListener, SocketAddr)> {
+    let listener = listen(address).with_context(|| format!("cannot listen on {address}"))?;
+    let address = listener.local_addr().context("the listener has no address")?;
+    Ok((listener, address))
 }
 
 /// The listener. Machines that power on together all connect in one moment, and whoever finds no

@@ -19,12 +19,40 @@ pub fn logs(level: &str, json: bool) -> anyhow::Result<WorkerGuard> {
         .with_target(false);
     // A second start in one process (tests) keeps the first subscriber.
     let _ = if json {
-        builder.json().flatten_event(true).try_init()
+        let builder = builder.json().flatten_event(true).with_filter_reloading();
+        let handle = builder.reload_handle();
+        keep_level(move |filter| handle.reload(filter).is_ok());
+        builder.try_init()
     } else {
         use std::io::IsTerminal;
-        builder.with_ansi(std::io::stderr().is_terminal()).try_init()
+        let builder = builder.with_ansi(std::io::stderr().is_terminal()).with_filter_reloading();
+        let handle = builder.reload_handle();
+        keep_level(move |filter| handle.reload(filter).is_ok());
+        builder.try_init()
     };
     Ok(guard)
+}
+
+/// Puts another filter in the place of the one that logging began with.
+type SetLevel = Box<dyn Fn(EnvFilter) -> bool + Send + Sync>;
+
+static LEVEL: OnceLock<SetLevel> = OnceLock::new();
+
+fn keep_level(set: impl Fn(EnvFilter) -> bool + Send + Sync + 'static) {
+    let _ = LEVEL.set(Box::new(set));
+}
+
+/// An error when this is no log filter.
+pub fn check_level(level: &str) -> anyhow::Result<()> {
+    filter(level).map(drop)
+}
+
+/// Logs by this filter from now on; one that is no filter changes nothing.
+pub fn set_level(level: &str) {
+    let set = LEVEL.get().zip(filter(level).ok()).is_some_and(|(set, filter)| set(filter));
+    if !set {
+        tracing::warn!("the log's filter stays as it is");
+    }
 }
 
 /// The filter as written. What sqlx says at "info" (notices of the database) is noise, and is
@@ -80,6 +108,19 @@ fn describe() {
     describe_counter!("moxxie_assets_scrubbed_bytes_total", "Bytes of stored files that were read anew");
     describe_gauge!("moxxie_downloads_running", "Downloads of assets that run");
     describe_gauge!("moxxie_connections", "Open connections");
+    describe_counter!("moxxie_tls_handshakes_failed_total", "TLS handshakes that clients did not complete");
+    describe_gauge!(
+        "moxxie_tls_cert_expires_seconds",
+        Unit::Seconds,
+        "When the certificate that TLS shows expires, as Unix time"
+    );
+    describe_gauge!("moxxie_tls_reload_failed", "1 while the certificate's files cannot be used");
+    describe_gauge!("moxxie_config_reload_failed", "1 after a reload of the settings that was refused");
+    describe_gauge!(
+        "moxxie_config_reload_last_success",
+        Unit::Seconds,
+        "When the settings were last read again, as Unix time"
+    );
     describe_counter!(
         "moxxie_connections_refused_total",
         "Connections closed at once because their peer had too many"

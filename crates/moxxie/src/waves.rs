@@ -11,25 +11,39 @@ use moxxie_core::params;
 use moxxie_core::platform;
 use moxxie_core::profile::{ProfileSpec, Source};
 use moxxie_core::site::Site;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// The line of machines whose boots are due. Without limits it costs nothing and admits all.
 pub struct Waves {
-    /// `None`: no limits.
-    line: Option<Mutex<wave::Waves>>,
+    line: Mutex<wave::Waves>,
+    /// Without limits nobody looks at the line.
+    limited: AtomicBool,
     clock: Arc<Clock>,
 }
 
 impl Waves {
     /// An empty house with these limits.
     pub fn new(limits: Limits, clock: Arc<Clock>) -> Waves {
-        let line = (!limits.is_unlimited()).then(|| Mutex::new(wave::Waves::new(limits)));
-        Waves { line, clock }
+        let limited = AtomicBool::new(!limits.is_unlimited());
+        Waves { line: Mutex::new(wave::Waves::new(limits)), limited, clock }
+    }
+
+    /// Other limits from now on. Who was admitted stays so, and who waits keeps its place. Without
+    /// limits nobody waits, and a later line begins with an empty house.
+    pub fn set_limits(&self, limits: Limits) {
+        let mut line = self.line.lock().unwrap_or_else(PoisonError::into_inner);
+        if limits.is_unlimited() {
+            *line = wave::Waves::new(limits);
+        } else {
+            line.set_limits(limits);
+        }
+        self.limited.store(!limits.is_unlimited(), Ordering::SeqCst);
     }
 
     /// Whether this machine may boot now. A boot without files of ours costs nobody anything.
     pub fn ask(&self, known: &Known, site: &Site) -> Turn {
-        if self.line.is_none() {
+        if !self.limited.load(Ordering::SeqCst) {
             return Turn::Admit;
         }
         let (bytes, class) = (Need::of(&known.shelf).all(), class(known, site));
@@ -63,7 +77,7 @@ impl Waves {
     /// Its config was delivered: iPXE is done, and so is the machine unless what runs now fetches
     /// further files.
     pub fn delivered(&self, mac: MacAddr, shelf: &Shelf) {
-        if self.line.is_none() {
+        if !self.limited.load(Ordering::SeqCst) {
             return;
         }
         match Need::of(shelf).later {
@@ -81,7 +95,8 @@ impl Waves {
 
     fn line(&self) -> Option<MutexGuard<'_, wave::Waves>> {
         // What a panic left is whole: nothing in there is changed in two steps across calls.
-        self.line.as_ref().map(|line| line.lock().unwrap_or_else(PoisonError::into_inner))
+        let limited = self.limited.load(Ordering::SeqCst);
+        limited.then(|| self.line.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 

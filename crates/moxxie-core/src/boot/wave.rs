@@ -145,6 +145,12 @@ impl Waves {
         }
     }
 
+    /// Other limits from now on. Who is admitted stays so, also beyond them; who waits keeps its
+    /// place.
+    pub fn set_limits(&mut self, limits: Limits) {
+        self.limits = limits;
+    }
+
     /// Admitted machines.
     pub fn admitted(&self) -> usize {
         self.load.boots

@@ -7,6 +7,7 @@ pub mod audit;
 pub mod backup;
 pub mod bundle;
 pub mod client;
+pub mod config;
 pub mod doctor;
 pub mod events;
 pub mod explain;
@@ -110,6 +111,9 @@ impl ClientOptions {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Run the server.
+    #[command(
+        after_help = "Example:\n  moxxie serve\n  moxxie serve --listen 10.0.0.5:80 --data-dir /var/lib/moxxie"
+    )]
     Serve(serve::ServeArgs),
     /// Recipes for what machines boot.
     #[command(subcommand)]
@@ -145,6 +149,9 @@ pub enum Command {
     Bundle(bundle::BundleCommand),
     /// The configuration for the site's switch or router.
     NetworkConfig(network_config::NetworkConfigArgs),
+    /// Check, show and reload the settings of a server.
+    #[command(subcommand)]
+    Config(config::ConfigCommand),
     /// Check server, token, clock and links, one line for each.
     #[command(after_help = "Example:\n  moxxie doctor --server http://10.0.0.5:8080")]
     Doctor,

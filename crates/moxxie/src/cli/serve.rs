@@ -9,9 +9,6 @@ use std::process::ExitCode;
 
 /// Flags of the server. What is not given comes from the config file.
 #[derive(Debug, clap::Args)]
-#[command(
-    after_help = "Example:\n  moxxie serve\n  moxxie serve --listen 10.0.0.5:80 --data-dir /var/lib/moxxie"
-)]
 pub struct ServeArgs {
     /// The config file [default: <data-dir>/moxxie.toml when it exists].
     #[arg(long, env = "MOXXIE_CONFIG", value_name = "FILE")]
@@ -31,23 +28,45 @@ pub struct ServeArgs {
     /// The address that boot scripts point to [default: the one each machine asked at].
     #[arg(long, env = "MOXXIE_PUBLIC_URL", value_name = "URL")]
     pub public_url: Option<String>,
+    /// Where to listen with TLS besides; needs certificate and key.
+    #[arg(long, env = "MOXXIE_TLS_LISTEN", value_name = "ADDR")]
+    pub tls_listen: Option<SocketAddr>,
+    /// The certificate chain, PEM.
+    #[arg(long, env = "MOXXIE_TLS_CERT", value_name = "FILE")]
+    pub tls_cert: Option<PathBuf>,
+    /// Its private key, PEM.
+    #[arg(long, env = "MOXXIE_TLS_KEY", value_name = "FILE")]
+    pub tls_key: Option<PathBuf>,
+    /// Where the API, its pages and /metrics are served, and nowhere else [default: everywhere].
+    #[arg(long, env = "MOXXIE_ADMIN_LISTEN", value_name = "ADDR")]
+    pub admin_listen: Option<SocketAddr>,
+}
+
+impl ServeArgs {
+    /// What is said here, with the environment of the store of assets.
+    pub fn overrides(self) -> Overrides {
+        Overrides {
+            config: self.config,
+            listen: self.listen,
+            data_dir: self.data_dir,
+            database_url: self.database_url,
+            assets_url: self.assets_url,
+            public_url: self.public_url,
+            tls_listen: self.tls_listen,
+            tls_cert: self.tls_cert,
+            tls_key: self.tls_key,
+            admin_listen: self.admin_listen,
+            s3_env: S3Env(std::env::vars().filter(|(name, _)| name.starts_with("AWS_")).collect()),
+        }
+    }
 }
 
 /// Runs the server until it is told to stop.
 pub async fn run(args: ServeArgs) -> anyhow::Result<ExitCode> {
-    let given = Overrides {
-        config: args.config,
-        listen: args.listen,
-        data_dir: args.data_dir,
-        database_url: args.database_url,
-        assets_url: args.assets_url,
-        public_url: args.public_url,
-        s3_env: S3Env(std::env::vars().filter(|(name, _)| name.starts_with("AWS_")).collect()),
-    };
     // These two are no flags: a command line can be read by every user of the machine.
     let secrets = Secrets {
         admin_token: std::env::var("MOXXIE_ADMIN_TOKEN").ok(),
         secret_key: std::env::var("MOXXIE_SECRET_KEY").ok(),
     };
-    crate::serve::run(given, secrets).await
+    crate::serve::run(args.overrides(), secrets).await
 }

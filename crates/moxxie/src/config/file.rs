@@ -1,7 +1,7 @@
 //! The config file: TOML, unknown keys refused with file, line and the nearest known key.
 
 use moxxie_core::params::Params;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 
 /// Why the settings cannot be used.
@@ -38,7 +38,7 @@ pub enum ConfigError {
 }
 
 /// The file as written. Every key is optional.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 #[allow(missing_docs, reason = "every key is explained in TEMPLATE below")]
 pub struct FileConfig {
@@ -47,6 +47,10 @@ pub struct FileConfig {
     pub assets_url: Option<String>,
     pub public_url: Option<String>,
     pub params: Option<Params>,
+    #[serde(default)]
+    pub tls: Tls,
+    #[serde(default)]
+    pub admin: Admin,
     #[serde(default)]
     pub access: Access,
     #[serde(default)]
@@ -65,7 +69,7 @@ pub struct FileConfig {
 
 macro_rules! sections {
     ($($name:ident { $($key:ident: $type:ty,)* })*) => {$(
-        #[derive(Debug, Default, Deserialize)]
+        #[derive(Debug, Default, Deserialize, Serialize)]
         #[serde(deny_unknown_fields)]
         #[allow(missing_docs, reason = "every key is explained in TEMPLATE below")]
         pub struct $name { $(pub $key: Option<$type>,)* }
@@ -77,6 +81,8 @@ sections! {
         allow: Vec<String>, provisioning: Vec<String>, api: Vec<String>,
         trusted_proxies: Vec<String>, proxy_protocol: bool,
     }
+    Tls { listen: String, cert: String, key: String, }
+    Admin { listen: String, tls: bool, }
     Assets { watch: String, cache_mib: i64, redirect: bool, scrub_mib_per_second: i64, }
     Boot {
         local_boot: String, arm_hours: i64, window_minutes: i64, settle_minutes: i64,
@@ -155,7 +161,9 @@ fn distance(a: &str, b: &str) -> usize {
 
 /// What the first start leaves in the data folder: every key, its default and its risk.
 pub const TEMPLATE: &str = r#"# Moxxie settings. Every line shows the default; remove the '#' to change it.
-# A flag or an environment variable wins over this file. Restart to apply.
+# A flag or an environment variable wins over this file. `moxxie config check` reads it without
+# applying it; SIGHUP or `moxxie config reload` applies it to what begins from then on, and names
+# what needs a restart. Params of the site that change also change for boots that are under way.
 
 # Where to listen. Port 0 picks a free one.
 #listen = "0.0.0.0:8080"
@@ -179,6 +187,23 @@ pub const TEMPLATE: &str = r#"# Moxxie settings. Every line shows the default; r
 # No secrets here: this file is not encrypted.
 #[params]
 #dns = "10.0.0.1"
+
+[tls]
+# Where machines and people are served over TLS 1.2 and 1.3, beside the address above. Unset: not.
+# iPXE must be built with HTTPS and with ECDHE key exchange; the links in its scripts are then https.
+#listen = "0.0.0.0:8443"
+# The certificate chain and its private key, PEM; read again when the files change, on SIGHUP and
+# on reload. What cannot be used is refused, and the certificate before stays. Unset: no TLS.
+#cert = "/etc/moxxie/cert.pem"
+# Its private key. Unset: no TLS.
+#key = "/etc/moxxie/key.pem"
+
+[admin]
+# Serves the API, /metrics and /api/docs on this address and nowhere else: the others are left with
+# /boot, /livez and /readyz. Unset: every listener serves everything.
+#listen = "127.0.0.1:8081"
+# Speak TLS there, with the certificate above. Tokens cross the network in the clear without it.
+#tls = false
 
 [access]
 # Networks that may use the boot routes (/boot/...). Every address: ["any"].

@@ -1,10 +1,16 @@
 //! Settings: flag over environment over file over default.
 
 pub mod access;
+mod change;
 mod file;
+mod listen;
+mod risk;
+mod shown;
 
 pub use access::AccessConfig;
+pub use change::RESTART;
 pub use file::{ConfigError, FileConfig, TEMPLATE};
+pub use listen::{CertFiles, Listen};
 
 use moxxie_core::boot::wave;
 use moxxie_core::net::Networks;
@@ -30,6 +36,14 @@ pub struct Overrides {
     pub assets_url: Option<String>,
     /// `--public-url`.
     pub public_url: Option<String>,
+    /// `--tls-listen`.
+    pub tls_listen: Option<SocketAddr>,
+    /// `--tls-cert`.
+    pub tls_cert: Option<PathBuf>,
+    /// `--tls-key`.
+    pub tls_key: Option<PathBuf>,
+    /// `--admin-listen`.
+    pub admin_listen: Option<SocketAddr>,
     /// The `AWS_*` variables.
     pub s3_env: S3Env,
 }
@@ -37,8 +51,14 @@ pub struct Overrides {
 /// The settings in force.
 #[derive(Clone)]
 pub struct Config {
+    /// What was given beside the file: a reload gives it again.
+    given: Overrides,
+    /// What the file says, by key.
+    written: serde_json::Map<String, serde_json::Value>,
     /// Where to listen.
     pub listen: SocketAddr,
+    /// The further listeners.
+    pub doors: Listen,
     /// Where first-run files, and the embedded database and assets, live.
     pub data_dir: PathBuf,
     /// The database. May hold a password: never logged.
@@ -80,17 +100,30 @@ pub struct Config {
 }
 
 impl Config {
+    /// Reads the same layers again.
+    pub fn again(&self) -> Result<Config, ConfigError> {
+        Config::load(self.given.clone())
+    }
+
+    /// The file that these settings come from, whether it is there or not.
+    pub fn path(&self) -> PathBuf {
+        self.given.config.clone().unwrap_or_else(|| self.data_dir.join("moxxie.toml"))
+    }
+
     /// Puts the layers together.
     pub fn load(given: Overrides) -> Result<Config, ConfigError> {
-        let data_dir = given.data_dir.unwrap_or_else(|| PathBuf::from("./moxxie-data"));
-        let (path, required) = match given.config {
-            Some(path) => (path, true),
+        let again = given.clone();
+        let data_dir = given.data_dir.clone().unwrap_or_else(|| PathBuf::from("./moxxie-data"));
+        let (path, required) = match &given.config {
+            Some(path) => (path.clone(), true),
             None => (data_dir.join("moxxie.toml"), false),
         };
         let mut file = FileConfig::read(&path, required)?;
         let bad =
             |key: &str, why: String| ConfigError::Value { path: path.clone(), key: key.to_owned(), why };
 
+        let written = change::keys(&file);
+        let doors = Listen::of(&file.tls, &file.admin, &given).map_err(|(key, why)| bad(key, why))?;
         let listen = match (given.listen, file.listen) {
             (Some(addr), _) => addr,
             (None, Some(text)) => {
@@ -174,7 +207,10 @@ impl Config {
                 .map(|n| usize::try_from(n).unwrap_or(usize::MAX)),
         };
         Ok(Config {
+            given: again,
+            written,
             listen,
+            doors,
             database_url,
             assets_dir: assets.dir().to_owned(),
             assets,

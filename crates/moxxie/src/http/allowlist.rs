@@ -1,7 +1,7 @@
 //! Who may ask at all: one list for the boot routes, one for everything else.
 
 use super::error::{ApiError, BootError};
-use super::extract::Peer;
+use super::extract::{Door, Peer, Serves};
 use super::middleware::is_boot;
 use crate::app::App;
 use crate::config::AccessConfig;
@@ -14,12 +14,19 @@ use std::net::IpAddr;
 use std::sync::{Mutex, PoisonError};
 
 /// The refusal of a request whose client is on none of the lists for its path.
-pub(super) fn refuse(app: &App, access: &AccessConfig, path: &str, Peer(peer): Peer) -> Option<Response> {
+pub(super) fn refuse(
+    app: &App,
+    access: &AccessConfig,
+    path: &str,
+    door: Door,
+    Peer(peer): Peer,
+) -> Option<Response> {
     let boot = is_boot(path);
     let allowed = match path {
         // Load balancers ask these, from wherever they are.
         "/livez" | "/readyz" => true,
-        _ if boot => access.allow.contains(peer),
+        // At their own listener people look at configs; no machine comes there.
+        _ if boot && door.serves != Serves::People => access.allow.contains(peer),
         _ => access.may_use_api(peer),
     };
     if allowed {

@@ -1,5 +1,6 @@
 //! The URLs that Moxxie writes into scripts and configs.
 
+use crate::http::extract::{Door, Serves};
 use axum::http::{HeaderMap, header};
 use moxxie_core::ipxe::Word;
 use moxxie_core::mac::MacAddr;
@@ -17,19 +18,22 @@ pub struct Links {
 pub struct BadHost;
 
 impl Links {
-    /// Links for the configured public URL, else for the request's own `Host`. A host without a
-    /// port (OVMF leaves it out, measured) gets the listener's.
-    pub fn of(public_url: Option<&str>, headers: &HeaderMap, port: u16) -> Result<Links, BadHost> {
+    /// Links for the configured public URL, else for the request's own `Host`, over TLS as the
+    /// request came. A host without a port (OVMF leaves it out, measured) gets the listener's. What
+    /// people are shown leads to the main listener: theirs has no boot routes.
+    pub fn of(public_url: Option<&str>, headers: &HeaderMap, door: Door) -> Result<Links, BadHost> {
         if let Some(url) = public_url {
             return Ok(Links { base: url.to_owned() });
         }
         let mut hosts = headers.get_all(header::HOST).iter();
         let (Some(host), None) = (hosts.next(), hosts.next()) else { return Err(BadHost) };
         let host = host.to_str().ok().filter(|h| is_authority(h)).ok_or(BadHost)?;
-        let has_port = host.rsplit_once(':').is_some_and(|(_, p)| !p.contains(']'));
-        let base = match has_port {
-            true => format!("http://{host}"),
-            false => format!("http://{host}:{port}"),
+        let people = door.serves == Serves::People;
+        let scheme = if door.tls && !people { "https" } else { "http" };
+        let base = match host.rsplit_once(':').filter(|(_, port)| !port.contains(']')) {
+            Some((name, _)) if people => format!("{scheme}://{name}:{}", door.port),
+            Some(_) => format!("{scheme}://{host}"),
+            None => format!("{scheme}://{host}:{}", door.port),
         };
         // The encoder has the last word on what may enter a script.
         Word::new(base.as_str()).map_err(|_| BadHost)?;
@@ -113,7 +117,20 @@ mod tests {
     fn links(host: &str) -> Result<String, BadHost> {
         let mut headers = HeaderMap::new();
         headers.insert(header::HOST, host.parse().unwrap());
-        Links::of(None, &headers, 8080).map(|l| l.base)
+        Links::of(None, &headers, Door { port: 8080, ..Door::default() }).map(|l| l.base)
+    }
+
+    #[test]
+    fn links_lead_where_machines_are_served() {
+        let links = |host: &str, tls, serves| {
+            let mut headers = HeaderMap::new();
+            headers.insert(header::HOST, host.parse().unwrap());
+            Links::of(None, &headers, Door { port: 8443, tls, serves }).unwrap().base
+        };
+        assert_eq!(links("boot.example", true, Serves::Everybody), "https://boot.example:8443");
+        assert_eq!(links("boot.example:443", true, Serves::Machines), "https://boot.example:443");
+        assert_eq!(links("127.0.0.1:8081", true, Serves::People), "http://127.0.0.1:8443");
+        assert_eq!(links("[::1]:8081", false, Serves::People), "http://[::1]:8443");
     }
 
     #[test]
@@ -152,7 +169,7 @@ mod tests {
         let mut twice = HeaderMap::new();
         twice.append(header::HOST, "a".parse().unwrap());
         twice.append(header::HOST, "b".parse().unwrap());
-        assert_eq!(Links::of(None, &twice, 1), Err(BadHost));
-        assert_eq!(Links::of(Some("http://x"), &twice, 1).unwrap().base, "http://x");
+        assert_eq!(Links::of(None, &twice, Door::default()), Err(BadHost));
+        assert_eq!(Links::of(Some("http://x"), &twice, Door::default()).unwrap().base, "http://x");
     }
 }

@@ -4,7 +4,8 @@
 use crate::app::App;
 use crate::http::allowlist;
 use crate::http::error::{ApiError, BootError};
-use crate::http::extract::{Peer, Query};
+use crate::http::extract::{Door, Peer, Query};
+use crate::http::headers;
 use axum::extract::{MatchedPath, Request, State};
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, Version, header};
 use axum::middleware::Next;
@@ -70,11 +71,17 @@ pub async fn every_request(
     let found = Peer::find(&request, &access.trusted_proxies);
     let peer = found.unwrap_or_else(|_| Peer::socket(request.extensions()));
     request.extensions_mut().insert(peer);
+    let door = Door::of(request.extensions(), &app);
     let route = matched.as_ref().map_or("none", |m| m.as_str()).to_owned();
     let head = check_head(&request).and(found.map_err(|why| (StatusCode::BAD_REQUEST, why.line())));
     let refused = match head {
         Err((status, why)) => Some(close(refusal(&path, status, why))),
-        Ok(_) => allowlist::refuse(&app, &access, &path, peer),
+        // Neither says where it would be served.
+        Ok(_) if !door.serves(&path) && is_boot(&path) => {
+            Some(BootError::not_found("moxxie: no such route").into_response())
+        }
+        Ok(_) if !door.serves(&path) => Some(ApiError::not_found("no such URL here").into_response()),
+        Ok(_) => allowlist::refuse(&app, &access, &path, door, peer),
     };
     let mut response = match refused {
         Some(refused) => refused,
@@ -104,7 +111,7 @@ pub async fn every_request(
     if response.extensions().get::<Panicked>().is_some() && !is_boot(&path) {
         response = ApiError::internal("a bug in moxxie; the log says where").into_response();
     }
-    response.headers_mut().insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers::add(&mut response, &path, door);
     let status = response.status();
     let elapsed = started.elapsed();
     metrics::counter!("moxxie_http_requests_total", "route" => route.clone(), "method" => method_label(&method), "status" => status.as_u16().to_string()).increment(1);

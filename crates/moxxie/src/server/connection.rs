@@ -1,8 +1,10 @@
-//! One connection: HTTP/1.1 over a [`Socket`].
+//! One connection: HTTP/1.1 over a [`Socket`], with or without TLS in between.
 
 use super::received::Received;
 use super::socket::Socket;
-use super::stopped;
+use super::windows::Windows;
+use super::{stopped, tls};
+use crate::http::extract::Door;
 use axum::Router;
 use axum::extract::ConnectInfo;
 use axum::http::{HeaderValue, header};
@@ -14,7 +16,9 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::watch;
+use tokio_rustls::rustls::ServerConfig;
 use tower::ServiceExt;
 
 /// Time for a request's head, and for an idle connection. iPXE keeps its connection while it
@@ -25,14 +29,47 @@ const HEAD_BYTES: usize = 64 * 1024;
 /// Header lines at most.
 const HEADERS: usize = 64;
 
-/// Serves a connection until it ends, or until `stop` says so and its answer is finished.
-pub(super) async fn serve(
-    mut socket: Socket,
-    peer: SocketAddr,
-    router: Router,
-    mut stop: watch::Receiver<bool>,
-) {
-    let windows = socket.windows();
+/// What a connection's requests are told, and who answers them.
+pub(super) struct Connection {
+    pub peer: SocketAddr,
+    pub door: Door,
+    pub router: Router,
+    pub stop: watch::Receiver<bool>,
+}
+
+/// Serves a connection until it ends, or until it is told to stop and its answer is finished.
+pub(super) async fn serve(socket: Socket, tls: Option<Arc<ServerConfig>>, mut connection: Connection) {
+    match tls {
+        None => {
+            let (windows, mut socket) = (socket.windows(), socket);
+            let unread = http(&mut socket, windows, connection).await;
+            finish(socket, unread).await;
+        }
+        Some(settings) => {
+            let socket = socket.under_tls();
+            let windows = socket.windows();
+            let Some(mut stream) = tls::accept(socket, settings, &mut connection.stop).await else { return };
+            let unread = http(&mut stream, windows, connection).await;
+            finish(stream.into_socket(), unread).await;
+        }
+    }
+}
+
+/// After the last answer.
+async fn finish(mut socket: Socket, unread: bool) {
+    if unread {
+        socket.discard().await;
+    }
+    socket.linger().await;
+}
+
+/// Answers requests; whether the client may still be sending what nobody read.
+async fn http<S: AsyncRead + AsyncWrite + Unpin>(
+    stream: &mut S,
+    windows: Arc<Windows>,
+    connection: Connection,
+) -> bool {
+    let Connection { peer, door, router, mut stop } = connection;
     let unread = Arc::new(AtomicBool::new(false));
     let noted = unread.clone();
     let service = hyper::service::service_fn(move |request: hyper::Request<hyper::body::Incoming>| {
@@ -41,6 +78,7 @@ pub(super) async fn serve(
             let received = |body| axum::body::Body::new(Received::new(body, unread.clone()));
             let mut request = request.map(received);
             request.extensions_mut().insert(ConnectInfo(peer));
+            request.extensions_mut().insert(door);
             request.extensions_mut().insert(windows);
             let mut response = router.oneshot(request).await?;
             if unread.load(Ordering::Relaxed) {
@@ -60,7 +98,7 @@ pub(super) async fn serve(
             .half_close(false)
             // Slices of files reach the socket as they are and are not copied together.
             .writev(true)
-            .serve_connection(TokioIo::new(&mut socket), service);
+            .serve_connection(TokioIo::new(stream), service);
         tokio::pin!(served);
         tokio::select! {
             result = served.as_mut() => result,
@@ -73,8 +111,5 @@ pub(super) async fn serve(
     if let Err(error) = result {
         tracing::debug!(%error, %peer, "connection ended");
     }
-    if unread.load(Ordering::Relaxed) {
-        socket.discard().await;
-    }
-    socket.linger().await;
+    unread.load(Ordering::Relaxed)
 }

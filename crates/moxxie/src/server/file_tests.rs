@@ -18,16 +18,21 @@ use tokio::sync::{OnceCell, mpsc};
 
 const MIB: u64 = 1024 * 1024;
 
-struct Served {
-    address: SocketAddr,
+pub(super) struct Served {
+    pub address: SocketAddr,
     downloads: Arc<Downloads>,
     /// How each download ended.
-    ends: mpsc::UnboundedReceiver<Arc<Ended>>,
+    pub ends: mpsc::UnboundedReceiver<Arc<Ended>>,
     _stop: watch::Sender<bool>,
 }
 
 /// A listener with this one file.
 async fn serving(readable: Readable, pace: Pace) -> Served {
+    serving_over(None, readable, pace).await
+}
+
+/// The same with TLS.
+pub(super) async fn serving_over(tls: Option<Arc<ServerConfig>>, readable: Readable, pace: Pace) -> Served {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let downloads = Arc::new(Downloads::default());
@@ -53,14 +58,21 @@ async fn serving(readable: Readable, pace: Pace) -> Served {
     let router = Router::new().route("/", axum::routing::get(answer));
     let (_stop, stopped) = watch::channel(false);
     let limits = Limits { pace, ..Limits::of(4096) };
-    tokio::spawn(run(listener, router, Duration::ZERO, stopped, limits, Arc::default));
+    tokio::spawn(run(
+        vec![Listening { tls, ..Listening::plain(listener) }],
+        router,
+        || Duration::ZERO,
+        stopped,
+        limits,
+        Arc::default,
+    ));
     Served { address, downloads, ends, _stop }
 }
 
 /// No test here is about it.
-const PATIENT: Pace = Pace { time: Duration::from_secs(60), bytes: 1 };
+pub(super) const PATIENT: Pace = Pace { time: Duration::from_secs(60), bytes: 1 };
 
-fn file(bytes: &[u8]) -> Arc<File> {
+pub(super) fn file(bytes: &[u8]) -> Arc<File> {
     let mut file = tempfile::tempfile().unwrap();
     file.write_all(bytes).unwrap();
     Arc::new(file)

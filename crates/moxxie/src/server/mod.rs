@@ -1,18 +1,25 @@
-//! The listener: accepts, limits, hands over, drains.
+//! The listeners: accept, limit, hand over, drain.
 
+mod certificate;
 mod connection;
+mod expiry;
 mod patience;
 mod peers;
 mod proxy;
 mod received;
 mod socket;
+mod tls;
 mod windows;
 
+pub use certificate::{Certificate, CertificateError, Loaded};
+pub use tls::settings as tls_settings;
 pub use windows::Windows;
 
 use crate::app::App;
 use crate::config::AccessConfig;
+use crate::http::extract::{Door, Serves};
 use axum::Router;
+use connection::Connection;
 use patience::Pace;
 use peers::Peers;
 use socket::Socket;
@@ -22,6 +29,8 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
+use tokio_rustls::rustls::ServerConfig;
+use tokio_util::task::TaskTracker;
 
 /// The least that a client has to take of what waits for it: 1 KiB a second, over a minute.
 const PACE: Pace = Pace { time: Duration::from_secs(60), bytes: 60 * 1024 };
@@ -67,62 +76,91 @@ fn open_files() -> u64 {
     getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX)
 }
 
+/// A bound address and how it serves.
+pub struct Listening {
+    /// Where connections come from.
+    pub listener: TcpListener,
+    /// What its requests are told of it.
+    pub door: Door,
+    /// How its TLS is spoken; none: plain HTTP.
+    pub tls: Option<Arc<ServerConfig>>,
+}
+
+impl Listening {
+    /// One that serves everybody in the clear.
+    pub fn plain(listener: TcpListener) -> Listening {
+        let port = listener.local_addr().map_or(0, |address| address.port());
+        Listening { listener, door: Door { port, ..Door::default() }, tls: None }
+    }
+}
+
 /// Serves until `stop` says so, then lets running requests finish within the drain time.
-pub async fn serve(listener: TcpListener, router: Router, app: Arc<App>, stop: watch::Receiver<bool>) {
+pub async fn serve(listeners: Vec<Listening>, router: Router, app: Arc<App>, stop: watch::Receiver<bool>) {
     let open_files = open_files();
     let limits = Limits::of(open_files);
     tracing::info!(open_files, connections = limits.connections, "limits of the listener");
-    let access = || app.config().access.clone();
-    run(listener, router, app.config().shutdown_drain, stop, limits, access).await;
+    // Looked up when they are needed: the settings may change until then.
+    let (drain, settings) = (|| app.config().shutdown_drain, app.clone());
+    run(listeners, router, drain, stop, limits, move || settings.config().access.clone()).await;
 }
 
 async fn run(
-    listener: TcpListener,
+    listeners: Vec<Listening>,
     router: Router,
-    drain: Duration,
-    mut stop: watch::Receiver<bool>,
+    drain: impl Fn() -> Duration,
+    stop: watch::Receiver<bool>,
     limits: Limits,
-    access: impl Fn() -> Arc<AccessConfig>,
+    access: impl Fn() -> Arc<AccessConfig> + Clone + Send + Sync + 'static,
 ) {
+    // All listeners together have these.
     let slots = Arc::new(Semaphore::new(limits.connections));
     let peers = Arc::new(Peers::default());
-    let tracker = tokio_util::task::TaskTracker::new();
-    loop {
-        let accepted = tokio::select! {
-            accepted = accept(&listener, &slots) => accepted,
-            () = stopped(&mut stop) => break,
-        };
-        let (mut stream, peer, slot) = accepted;
-        // One peer alone must not take every slot there is.
-        let Some(seat) = peers.seat(peer.ip(), limits.per_peer) else {
-            metrics::counter!("moxxie_connections_refused_total").increment(1);
-            tracing::debug!(%peer, "too many connections of one peer");
-            continue;
-        };
-        let router = router.clone();
-        let mut stop = stop.clone();
-        let access = access();
-        tracker.spawn(async move {
-            metrics::gauge!("moxxie_connections").increment(1.0);
-            let client = tokio::select! {
-                biased;
-                client = proxy::client(&mut stream, peer, &access) => client,
-                () = stopped(&mut stop) => None,
-            };
-            if let Some(client) = client {
-                connection::serve(Socket::new(stream, limits.pace), client, router, stop).await;
+    let tracker = TaskTracker::new();
+    let listening = listeners.into_iter().map(|Listening { listener, door, tls }| {
+        let (slots, peers, tracker) = (slots.clone(), peers.clone(), tracker.clone());
+        let (router, mut stop, access) = (router.clone(), stop.clone(), access.clone());
+        async move {
+            loop {
+                let accepted = tokio::select! {
+                    accepted = accept(&listener, &slots) => accepted,
+                    () = stopped(&mut stop) => break,
+                };
+                let (mut stream, peer, slot) = accepted;
+                // One peer alone must not take every slot there is.
+                let Some(seat) = peers.seat(peer.ip(), limits.per_peer) else {
+                    metrics::counter!("moxxie_connections_refused_total").increment(1);
+                    tracing::debug!(%peer, "too many connections of one peer");
+                    continue;
+                };
+                let (tls, router, mut stop) = (tls.clone(), router.clone(), stop.clone());
+                // People come to their own listener without a proxy's word.
+                let access = (door.serves != Serves::People).then(&access).unwrap_or_default();
+                tracker.spawn(async move {
+                    metrics::gauge!("moxxie_connections").increment(1.0);
+                    let client = tokio::select! {
+                        biased;
+                        client = proxy::client(&mut stream, peer, &access) => client,
+                        () = stopped(&mut stop) => None,
+                    };
+                    if let Some(peer) = client {
+                        let socket = Socket::new(stream, limits.pace);
+                        connection::serve(socket, tls, Connection { peer, door, router, stop }).await;
+                    }
+                    metrics::gauge!("moxxie_connections").decrement(1.0);
+                    drop((slot, seat));
+                });
             }
-            metrics::gauge!("moxxie_connections").decrement(1.0);
-            drop((slot, seat));
-        });
-    }
-    drop(listener);
+        }
+    });
+    // Each accepts on a task of its own, as if it were alone.
+    let mut listening: tokio::task::JoinSet<()> = listening.collect();
+    while listening.join_next().await.is_some() {}
     tracker.close();
     let running = tracker.len();
     if running > 0 {
         tracing::info!(running, "waiting for open connections");
     }
-    if tokio::time::timeout(drain, tracker.wait()).await.is_err() {
+    if tokio::time::timeout(drain(), tracker.wait()).await.is_err() {
         tracing::warn!(cut = tracker.len(), "drain time is over; cutting the rest off");
     }
 }
@@ -179,3 +217,5 @@ pub async fn signals(app: Arc<App>, stop: watch::Sender<bool>) -> std::io::Resul
 mod file_tests;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod tls_tests;

@@ -39,6 +39,8 @@ pub(super) struct Socket {
     /// yet.
     arriving: Vec<(u64, Arc<Download>)>,
     look: Option<Look>,
+    /// Downloads with bytes that were encrypted and are not all accepted by the kernel.
+    held: Vec<(Arc<Download>, u64)>,
     /// Bytes sent in this turn.
     turn: usize,
     /// The end was sent, which the kernel counts as one more byte.
@@ -65,6 +67,7 @@ impl Socket {
             written: 0,
             arriving: vec![],
             look: None,
+            held: vec![],
             turn: 0,
             ended: false,
         }
@@ -73,6 +76,37 @@ impl Socket {
     /// Where bodies say which of their bytes lie in files.
     pub fn windows(&self) -> Arc<Windows> {
         self.windows.clone()
+    }
+
+    /// The same socket under TLS: what it is given to write are no bytes of files.
+    pub fn under_tls(self) -> Socket {
+        Socket { windows: Arc::new(Windows::copied()), ..self }
+    }
+
+    /// The first `taken` of these bytes were encrypted.
+    pub fn hold(&mut self, bufs: &[IoSlice<'_>], mut taken: usize) {
+        if self.windows.is_empty() {
+            return;
+        }
+        for buf in bufs {
+            let here = taken.min(buf.len());
+            taken -= here;
+            if here > 0
+                && let Some(hit) = self.windows.find(buf.as_ptr().addr())
+            {
+                self.held.push((hit.download, here as u64));
+            }
+        }
+    }
+
+    /// The kernel accepted everything that was encrypted.
+    pub fn release(&mut self) {
+        for (download, bytes) in self.held.drain(..) {
+            if download.sent(bytes) {
+                self.arriving.push((self.written, download));
+                self.look = None;
+            }
+        }
     }
 
     /// After the last answer: waits until downloads that were handed to the kernel have arrived.
@@ -213,7 +247,8 @@ impl Socket {
     /// Says how far the downloads came that go no further.
     fn note_cut(&self) {
         let waiting = self.waiting();
-        for download in self.windows.downloads() {
+        let held = self.held.iter().map(|(download, _)| download);
+        for download in self.windows.downloads().iter().chain(held) {
             download.lacks(waiting);
         }
     }

@@ -19,7 +19,14 @@ async fn serving(
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let (stop, stopped) = watch::channel(false);
-    let served = tokio::spawn(run(listener, router, Duration::from_secs(20), stopped, limits, Arc::default));
+    let served = tokio::spawn(run(
+        vec![Listening::plain(listener)],
+        router,
+        || Duration::from_secs(20),
+        stopped,
+        limits,
+        Arc::default,
+    ));
     (address, Arc::new(stop), served)
 }
 

@@ -15,6 +15,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 #[derive(Default)]
 pub struct Windows {
     open: Mutex<Vec<Window>>,
+    /// Every byte is read by this process.
+    copied: bool,
 }
 
 /// A stretch of memory that belongs to a download.
@@ -37,6 +39,17 @@ pub(super) struct Hit {
 }
 
 impl Windows {
+    /// Windows of a connection that cannot send files: under TLS.
+    pub fn copied() -> Windows {
+        Windows { copied: true, ..Windows::default() }
+    }
+
+    /// Whether files are worth mapping. A mapping that is read, and not only named to the kernel,
+    /// would turn an error of the disk into the end of the process (SIGBUS).
+    pub fn maps_files(&self) -> bool {
+        !self.copied
+    }
+
     /// Maps `length` bytes of a file from `offset` on. The window is open until the last slice of
     /// the answer is dropped. Errors are those of `mmap(2)`.
     #[allow(unsafe_code)]

@@ -108,6 +108,7 @@ const ROUTES: &[(&str, &str, For, &str, &str)] = &[
     ("post", "/api/v1/tokens", For::Admin, r#"{"name":"new","role":"viewer"}"#, "token.create"),
     ("delete", "/api/v1/tokens/{id}", For::Admin, "", "token.revoke"),
     ("get", "/api/v1/backup", For::Admin, "", ""),
+    ("post", "/api/v1/config/reload", For::Admin, "", "config.reload"),
     ("post", "/api/v1/restore", For::Admin, "BACKUP", "restore"),
 ];
 

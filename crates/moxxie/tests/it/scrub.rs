@@ -74,7 +74,7 @@ async fn the_scrub_reads_every_file_and_finds_rot() {
     flip(&place(&site, &digest), true);
     // A millisecond stands for any time, and every file is due again at once.
     let wait: scrub::Wait = Arc::new(|_| Box::pin(tokio::time::sleep(Duration::from_millis(1))));
-    tokio::spawn(scrub::Scrub { rate: 1, round: Duration::ZERO, wait }.run(site.app.clone()));
+    tokio::spawn(scrub::Scrub { round: Duration::ZERO, wait }.run(site.app.clone()));
     let event = &damaged(&site, 1).await[0];
     assert_eq!(event["boot_profile"], "a");
     site.boot("/boot/assets/a/k").await.is(503);

@@ -31,7 +31,12 @@ pub struct Reply {
 
 impl Client {
     pub fn new(base: &str, token: &str) -> Client {
-        let http = reqwest::Client::builder().no_proxy().timeout(PATIENCE).build().unwrap();
+        Client::over(base, token, reqwest::Client::builder().no_proxy())
+    }
+
+    /// The same with other means.
+    pub fn over(base: &str, token: &str, http: reqwest::ClientBuilder) -> Client {
+        let http = http.timeout(PATIENCE).build().unwrap();
         Client { base: base.into(), token: Some(token.into()), http, tape: None }
     }
 

@@ -41,7 +41,12 @@ async fn a_panic_costs_one_request() {
     let routes = routes.route("/boot/bug", get(bug)).route("/api/v1/bug", get(bug));
     let router = moxxie::http::router::finish(routes, &description, app.clone());
     let (stop, stopped) = watch::channel(false);
-    let serving = tokio::spawn(moxxie::server::serve(listener, router, app, stopped));
+    let serving = tokio::spawn(moxxie::server::serve(
+        vec![moxxie::server::Listening::plain(listener)],
+        router,
+        app,
+        stopped,
+    ));
 
     let client = Client::new(&format!("http://{address}"), crate::server::ADMIN);
     site::furnish(&client).await;

@@ -39,7 +39,9 @@ pub fn body(
     let Readable { file, arriving, .. } = readable;
     let mapped = match (&windows, usize::try_from(length)) {
         // A file that cannot be mapped is copied.
-        (Some(windows), Ok(bytes)) if length >= MAPPED => windows.file(&file, first, bytes, &download).ok(),
+        (Some(windows), Ok(bytes)) if length >= MAPPED && windows.maps_files() => {
+            windows.file(&file, first, bytes, &download).ok()
+        }
         _ => None,
     };
     let sending = Sending {

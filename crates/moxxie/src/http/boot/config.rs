@@ -3,7 +3,7 @@
 use crate::app::App;
 use crate::compose::{self, For, Tokens};
 use crate::http::error::BootError;
-use crate::http::extract::{Peer, Query, authenticate, bearer};
+use crate::http::extract::{Door, Peer, Query, Serves, authenticate, bearer};
 use crate::http::links::Links;
 use crate::waves;
 use axum::body::Body;
@@ -38,12 +38,13 @@ pub async fn config(
     State(app): State<Arc<App>>,
     Path((profile, mac)): Path<(String, String)>,
     peer: Peer,
+    door: Door,
     method: Method,
     headers: HeaderMap,
     query: Query,
 ) -> Result<Response, BootError> {
     let token = query.one("t").map_err(|e| BootError::bad_request(format!("moxxie: {e}")))?;
-    deliver(Fetch { app, profile, mac, resource: String::new(), peer, method, headers }, token).await
+    deliver(Fetch { app, profile, mac, resource: String::new(), peer, door, method, headers }, token).await
 }
 
 /// A file below the config, such as `user-data`, with the token in the query.
@@ -55,12 +56,13 @@ pub async fn resource(
     State(app): State<Arc<App>>,
     Path((profile, mac, resource)): Path<(String, String, String)>,
     peer: Peer,
+    door: Door,
     method: Method,
     headers: HeaderMap,
     query: Query,
 ) -> Result<Response, BootError> {
     let token = query.one("t").map_err(|e| BootError::bad_request(format!("moxxie: {e}")))?;
-    deliver(Fetch { app, profile, mac, resource, peer, method, headers }, token).await
+    deliver(Fetch { app, profile, mac, resource, peer, door, method, headers }, token).await
 }
 
 /// The same with the token in the path, for formats that forbid queries.
@@ -71,10 +73,11 @@ pub async fn resource_with_token(
     State(app): State<Arc<App>>,
     Path((profile, mac, token, resource)): Path<(String, String, String, String)>,
     peer: Peer,
+    door: Door,
     method: Method,
     headers: HeaderMap,
 ) -> Result<Response, BootError> {
-    deliver(Fetch { app, profile, mac, resource, peer, method, headers }, Some(&token)).await
+    deliver(Fetch { app, profile, mac, resource, peer, door, method, headers }, Some(&token)).await
 }
 
 struct Fetch {
@@ -83,6 +86,7 @@ struct Fetch {
     mac: String,
     resource: String,
     peer: Peer,
+    door: Door,
     method: Method,
     headers: HeaderMap,
 }
@@ -96,7 +100,7 @@ enum Stop {
 }
 
 async fn deliver(fetch: Fetch, token: Option<&str>) -> Result<Response, BootError> {
-    let Fetch { app, profile, mac, resource, peer: Peer(peer), method, headers } = fetch;
+    let Fetch { app, profile, mac, resource, peer: Peer(peer), door, method, headers } = fetch;
     // Asking for less than the whole must not use the token up.
     if method == Method::HEAD {
         return Err(BootError::new(StatusCode::METHOD_NOT_ALLOWED, "moxxie: use GET"));
@@ -107,9 +111,17 @@ async fn deliver(fetch: Fetch, token: Option<&str>) -> Result<Response, BootErro
     let (Ok(profile), Ok(mac)) = (profile.parse::<ProfileName>(), mac.parse::<MacAddr>()) else {
         return Err(BootError::forbidden());
     };
-    let links = Links::of(app.config().public_url.as_deref(), &headers, app.port)
+    let links = Links::of(app.config().public_url.as_deref(), &headers, door)
         .map_err(|e| BootError::bad_request(format!("moxxie: {e}")))?;
-    if token.is_none() && bearer(&headers).is_some() {
+    let previews = token.is_none() && bearer(&headers).is_some();
+    if door.serves == Serves::People && !previews {
+        return Err(BootError::not_found("moxxie: no such route"));
+    }
+    if previews {
+        // Where people have a listener of their own, their tokens are worth nothing on this one.
+        if door.serves == Serves::Machines {
+            return Err(BootError::forbidden());
+        }
         return preview(&app, &profile, mac, &resource, &links, &headers).await;
     }
     let refuse = |why: Refusal| {

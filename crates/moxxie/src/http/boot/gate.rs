@@ -5,6 +5,7 @@ use crate::app::App;
 use crate::clock::random;
 use crate::compose::{self, ComposeError, For, Tokens};
 use crate::http::error::BootError;
+use crate::http::extract::Door;
 use crate::http::links::Links;
 use crate::waves;
 use axum::http::HeaderMap;
@@ -104,8 +105,9 @@ pub async fn answer(
     claims: &BootClaims,
     peer: IpAddr,
     headers: &HeaderMap,
+    door: Door,
 ) -> Result<Response, BootError> {
-    let links = Links::of(app.config().public_url.as_deref(), headers, app.port)
+    let links = Links::of(app.config().public_url.as_deref(), headers, door)
         .map_err(|e| BootError::bad_request(format!("moxxie: {e}")))?;
     let request = Request { ask, claims, peer, links, now: app.clock.now(), site: &app.config().site };
     // A machine that did not say who it is needs no look at anything.

@@ -3,7 +3,7 @@
 use super::gate;
 use crate::app::App;
 use crate::http::error::BootError;
-use crate::http::extract::{Peer, Query};
+use crate::http::extract::{Door, Peer, Query};
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, header};
 use axum::response::Response;
@@ -26,10 +26,11 @@ use std::sync::Arc;
 pub async fn menu(
     State(app): State<Arc<App>>,
     peer: Peer,
+    door: Door,
     headers: HeaderMap,
     query: Query,
 ) -> Result<Response, BootError> {
-    answer(app, peer, &headers, &query, Ask::Menu).await
+    answer(app, (peer, door), &headers, &query, Ask::Menu).await
 }
 
 /// The script of one profile.
@@ -44,6 +45,7 @@ pub async fn profile(
     State(app): State<Arc<App>>,
     Path(file): Path<String>,
     peer: Peer,
+    door: Door,
     headers: HeaderMap,
     query: Query,
 ) -> Result<Response, BootError> {
@@ -51,12 +53,12 @@ pub async fn profile(
         .strip_suffix(".ipxe")
         .and_then(|name| name.parse().ok())
         .ok_or_else(|| BootError::not_found("moxxie: no such script"))?;
-    answer(app, peer, &headers, &query, Ask::Profile(&name)).await
+    answer(app, (peer, door), &headers, &query, Ask::Profile(&name)).await
 }
 
 async fn answer(
     app: Arc<App>,
-    Peer(peer): Peer,
+    (Peer(peer), door): (Peer, Door),
     headers: &HeaderMap,
     query: &Query,
     ask: Ask<'_>,
@@ -68,5 +70,5 @@ async fn answer(
     }
     let claims = BootClaims::parse(query.pairs())
         .map_err(|e| BootError::bad_request(format!("moxxie: {}", e.short())))?;
-    gate::answer(&app, ask, &claims, peer, headers).await
+    gate::answer(&app, ask, &claims, peer, headers, door).await
 }

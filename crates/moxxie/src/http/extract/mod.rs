@@ -1,11 +1,13 @@
 //! What handlers take out of a request, parsed once.
 
 mod actor;
+mod door;
 mod json;
 mod peer;
 mod query;
 
 pub use actor::{Admin, Operator, Viewer, authenticate, bearer};
+pub use door::{Door, Serves};
 pub use json::{BodyError, JsonBody, collect, parse_json, read as read_body, typed};
 pub use peer::Peer;
 pub(crate) use query::decode;

@@ -20,7 +20,12 @@ impl Wire {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
         let address = listener.local_addr().unwrap();
         let (stop, stopped) = watch::channel(false);
-        tokio::spawn(moxxie::server::serve(listener, site.router.clone(), site.app.clone(), stopped));
+        tokio::spawn(moxxie::server::serve(
+            vec![moxxie::server::Listening::plain(listener)],
+            site.router.clone(),
+            site.app.clone(),
+            stopped,
+        ));
         Wire { address, _stop: stop }
     }
 

@@ -5,7 +5,7 @@ use crate::compose::{self, For, Tokens};
 use crate::http::api::v1::assets::condition_name;
 use crate::http::boot::gate::{self, Request};
 use crate::http::error::{ApiError, ApiResult, Problem};
-use crate::http::extract::{Query, Viewer};
+use crate::http::extract::{Door, Query, Viewer};
 use crate::http::links::Links;
 use crate::shelf;
 use axum::Json;
@@ -35,6 +35,7 @@ use std::sync::Arc;
 pub async fn explain(
     State(app): State<Arc<App>>,
     _: Viewer,
+    door: Door,
     headers: HeaderMap,
     query: Query,
 ) -> ApiResult<Json<Value>> {
@@ -43,7 +44,7 @@ pub async fn explain(
         return Err(ApiError::field("/mac", "name a machine: mac=… or uuid=…"));
     }
     let links =
-        Links::of(app.config().public_url.as_deref(), &headers, app.port).map_err(ApiError::bad_request)?;
+        Links::of(app.config().public_url.as_deref(), &headers, door).map_err(ApiError::bad_request)?;
     let mut warnings = Vec::new();
     let site = &app.config().site;
     let peer = claims.ip.or_else(|| site.provisioning.example());

@@ -5,6 +5,7 @@ pub mod assets;
 pub mod assignments;
 pub mod audit;
 pub mod backup;
+pub mod config;
 pub mod downloads;
 pub mod events;
 pub mod explain;
