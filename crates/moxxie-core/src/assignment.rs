@@ -1,5 +1,6 @@
 //! Assignments: which machine boots which profile, and how far its window has come.
 
+use crate::boot::approval::Approval;
 use crate::boot::state::BootRecord;
 use crate::mac::MacAddr;
 use crate::machine::{MachineUuid, Serial};
@@ -7,6 +8,7 @@ use crate::name::NodeName;
 use crate::params::Params;
 use crate::profile::LocalBoot;
 use crate::time::Timestamp;
+use ipnet::IpNet;
 use std::str::FromStr;
 
 /// How often an assignment may boot its profile.
@@ -68,6 +70,10 @@ pub struct AssignmentSpec {
     pub quarantined: bool,
     /// Overrides the profile's way to the local disk.
     pub local_boot: Option<LocalBoot>,
+    /// Networks that it may boot its profile from, within the site's; overrides the profile's.
+    pub provisioning: Option<Vec<IpNet>>,
+    /// Overrides the profile's.
+    pub approval: Option<Approval>,
     /// Who made it: `manual`, `apply`, `proxmox`, …
     pub source: String,
 }
