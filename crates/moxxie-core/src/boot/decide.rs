@@ -476,10 +476,8 @@ fn outside_provisioning(case: &Case) -> Verdict {
     let Some(list) = place::refusing(known, peer, case.site) else {
         return Err(format!("{peer} is inside the provisioning networks"));
     };
+    // Said to every machine, armed or not: nobody learns from elsewhere which of them is.
     let wants = known.assignment.spec.boot_policy == BootPolicy::Always || case.record(known).state.is_open();
-    if !wants {
-        return Err("it has no open window".into());
-    }
     let (whose, mend) = match list {
         List::Site => (String::new(), "widen access.provisioning".to_owned()),
         List::Profile => {
@@ -499,7 +497,7 @@ fn outside_provisioning(case: &Case) -> Verdict {
     };
     local(
         known,
-        EventKind::ConfigRefused,
+        if wants { EventKind::ConfigRefused } else { EventKind::Local },
         format!("{peer} is outside the provisioning networks{whose}"),
         format!("let it boot from a provisioning network, or {mend}"),
     )

@@ -25,7 +25,7 @@ pub fn approve(held: &Held<'_>, code: &Text) -> String {
         .say(&[Piece::Fixed("Moxxie: "), Piece::Text(held.who)])
         .say(&[Piece::Fixed("Waiting for approval. The code of this machine is "), Piece::Text(code)])
         .say(&[Piece::Fixed("Next: an operator runs  moxxie approve "), Piece::Text(code)]);
-    come_back(&mut script, held.seconds, held.again, held.local);
+    come_back(&mut script, ".", held.seconds, held.again, held.local);
     script.finish()
 }
 
@@ -36,6 +36,6 @@ pub fn frozen(held: &Held<'_>, why: &Text, next: &Text) -> String {
         .say(&[Piece::Fixed("Moxxie: "), Piece::Text(held.who)])
         .say(&[Piece::Fixed("Reason: "), Piece::Text(why)])
         .say(&[Piece::Fixed("Next: "), Piece::Text(next)]);
-    come_back(&mut script, held.seconds, held.again, held.local);
+    come_back(&mut script, ".", held.seconds, held.again, held.local);
     script.finish()
 }

@@ -48,18 +48,26 @@ pub fn wait(wait: &Wait<'_>) -> String {
         Piece::Number(wait.of),
         Piece::Text(&about),
     ]);
-    come_back(&mut script, wait.seconds, wait.again, wait.local);
+    come_back(&mut script, "; nothing has to be done here.", wait.seconds, wait.again, wait.local);
     script.finish()
 }
 
 /// The rest of a script that waits: a pause, the question again, and the disk when nobody answers.
-pub(super) fn come_back(script: &mut Script, seconds: u32, again: &Word, local: LocalBoot) {
+/// `calm` ends the sentence that says so.
+pub(super) fn come_back(
+    script: &mut Script,
+    calm: &'static str,
+    seconds: u32,
+    again: &Word,
+    local: LocalBoot,
+) {
     let tries = Piece::Number(WAITING_TRIES.into());
     script
         .say(&[
             Piece::Fixed("Asking again in "),
             Piece::Number(seconds.into()),
-            Piece::Fixed(" seconds; nothing has to be done here."),
+            Piece::Fixed(" seconds"),
+            Piece::Fixed(calm),
         ])
         .wait(seconds)
         .fixed("set try 1")

@@ -502,10 +502,12 @@ async fn newer_schema(store: &Store) {
                SELECT 9999, 'from the future', success, checksum, 0 FROM _sqlx_migrations WHERE version = 1";
     let before = schema(store).await;
     let mut tx = store.write().await.unwrap();
+    let newest = tx.row("SELECT MAX(version) AS v FROM _sqlx_migrations", args![]).await.unwrap();
+    let newest = newest.unwrap().int("v").unwrap();
     tx.execute(add, args![]).await.unwrap();
     tx.commit().await.unwrap();
     let error = store.migrate().await.unwrap_err();
-    assert!(matches!(error, StoreError::NewerSchema { found: 9999, known: 2 }), "{error}");
+    assert!(matches!(error, StoreError::NewerSchema { found: 9999, known } if known == newest), "{error}");
     assert_eq!(schema(store).await, before);
     let mut tx = store.write().await.unwrap();
     tx.execute("DELETE FROM _sqlx_migrations WHERE version = 9999", args![]).await.unwrap();
