@@ -213,6 +213,10 @@ mod tests {
             one.code(&[8; 32], "a", 1, 0),
         ];
         assert!(others.iter().all(|other| *other != code), "{code} {others:?}");
+        // No more alike than chance makes four digits: about one in ten thousand.
+        let two = asker("A1", "10.0.1.0/24");
+        let same = (0..10_000).filter(|n| one.code(&[7; 32], "a", *n, 0) == two.code(&[7; 32], "a", *n, 0));
+        assert!(same.count() < 10);
     }
 
     #[test]

@@ -4,6 +4,7 @@
 
 mod bytes;
 mod collecting;
+mod gate;
 mod moves;
 mod races;
 mod servers;

@@ -17,6 +17,7 @@ pub(crate) async fn story(store: &Store) {
     logs(store).await;
     tokens(store).await;
     applying(store).await;
+    gate::gate(store, &site).await;
     newer_schema(store).await;
 }
 

@@ -90,17 +90,27 @@ async fn a_machine_waits_until_its_code_is_given() {
     site.arm(MAC).await;
     let again = screen(&site, "10.0.0.50", "SN1").await;
     assert!(!again.contains("/configs/"), "{again}");
-    approve(&site, json!({"code": first})).await.pointers();
+    // One in ten thousand new codes is the old one.
+    if code(&again) != first {
+        approve(&site, json!({"code": first})).await.pointers();
+    }
     approve(&site, json!({"code": code(&again)})).await.is(200);
 }
 
 #[tokio::test]
 async fn an_approval_is_for_the_machine_whose_screen_was_read() {
     let site = site().await;
-    let one = code(&screen(&site, "10.0.0.50", "SN1").await);
-    let two = code(&screen(&site, "10.0.1.50", "SN1").await);
-    let three = code(&screen(&site, "10.0.0.51", "SN2").await);
-    assert!(one != two && one != three && two != three, "{one} {two} {three}");
+    let read = async || {
+        let one = code(&screen(&site, "10.0.0.50", "SN1").await);
+        let two = code(&screen(&site, "10.0.1.50", "SN1").await);
+        (one, two, code(&screen(&site, "10.0.0.51", "SN2").await))
+    };
+    let (mut one, mut two, mut three) = read().await;
+    // Two of three are the same now and then; the next window's are others.
+    while one == two || one == three || two == three {
+        site.arm(MAC).await;
+        (one, two, three) = read().await;
+    }
     assert_eq!(waiting(&site).await.len(), 3);
     // Without a code nobody can tell which of them is meant.
     let uri = format!("{ASSIGNMENTS}/{MAC}/approve");
@@ -119,12 +129,14 @@ async fn five_wrong_codes_make_a_new_one() {
     for _ in 0..5 {
         assert_eq!(approve(&site, json!({"code": wrong})).await.pointers(), ["/code"]);
     }
-    assert_eq!(approve(&site, json!({"code": first})).await.pointers(), ["/code"], "too late");
-    assert_eq!(actions(&site, "assignment.approve").await.len(), 6);
+    assert_eq!(actions(&site, "assignment.approve").await, vec!["assignment.approve-refused"; 5]);
     let refused = site.messages("approval.refused").await;
     assert!(refused.iter().any(|message| message.contains("shows a new one")), "{refused:?}");
     let second = code(&screen(&site, "10.0.0.50", "SN1").await);
-    assert_ne!(first, second);
+    // One in ten thousand new codes is the old one.
+    if first != second {
+        assert_eq!(approve(&site, json!({"code": first})).await.pointers(), ["/code"], "too late");
+    }
     approve(&site, json!({"code": second})).await.is(200);
     assert!(screen(&site, "10.0.0.50", "SN1").await.contains("/configs/"));
     // Nobody waits any more.
@@ -162,6 +174,7 @@ async fn the_machines_own_word_is_above_its_profiles() {
     approve(&site, json!({"code": "1234"})).await.problem(409);
     // What was started without an approval ends when one is wanted after all.
     site.patch(&uri, json!({"approval": null})).await.is(200);
+    site.push(Span::seconds(1));
     site.anonymous("GET", &config).from("10.0.0.50").send().await.is(403);
     let now = code(&screen(&site, "10.0.0.50", "SN1").await);
     approve(&site, json!({"code": now})).await.is(200);

@@ -23,7 +23,8 @@ fn shape(answer: &Answer, n: u32) -> String {
 }
 
 /// Ten thousand addresses, from the allowlist but not from a provisioning network: no token, no
-/// config, and nothing that tells an armed machine from one that is not.
+/// config, and nothing that tells an armed machine from one that is not. So many whole requests take
+/// a few seconds; fewer would not show that no answer depends on what was asked before.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn t01_enumerating_machines_gives_no_token_and_no_config() {
     let site = Site::with("[access]\nprovisioning = [\"10.0.0.0/16\"]").await;
