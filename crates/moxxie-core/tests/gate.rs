@@ -27,7 +27,7 @@ const PEERS: [[u8; 4]; 4] = [[10, 0, 0, 9], [10, 0, 0, 77], [10, 0, 1, 9], [10, 
 
 fn shelf(destructive: bool, approval: Approval, contention: Contention) -> Arc<Shelf> {
     let mut spec = platform::PLATFORMS[0].sample();
-    spec.config_template = Some("x".into());
+    (spec.boot_params, spec.config_template) = (String::new(), Some("x".into()));
     spec.destructive = destructive;
     (spec.approval, spec.contention) = (approval, contention);
     spec.provisioning = Some(vec!["10.0.0.0/23".parse().unwrap()]);

@@ -10,7 +10,7 @@ fn asker(site: &Site) -> Asker {
 
 async fn hold(
     store: &Store,
-    after: impl Fn(&BootRecord) -> BootRecord + Send,
+    after: impl FnOnce(&BootRecord) -> BootRecord + Send,
     quarantine: Option<(By, BootEvent)>,
 ) {
     store
