@@ -46,7 +46,7 @@ async fn audit_of(site: &Site, action: &str) -> Vec<Value> {
     site.audit().await.into_iter().filter(|record| record["action"] == action).collect()
 }
 
-/// `others`: see what the events of the second replica are.
+/// The race with an alarm only, then with a profile that freezes. Two replicas, or one named twice.
 async fn both_kinds(sites: [&Site; 2]) {
     let site = sites[0];
     site.profile(debian("deb")).await;
@@ -55,6 +55,7 @@ async fn both_kinds(sites: [&Site; 2]) {
     let winners: BTreeSet<&str> = got.iter().filter(|g| g.delivered).map(|g| g.peer).collect();
     assert!(winners.len() <= 1, "{winners:?}");
     assert!(got.iter().filter(|g| g.delivered).map(|g| &g.config).collect::<BTreeSet<_>>().len() <= 1);
+    // Its queue of events is written out, too.
     sites[1].events("").await;
     let alarms = site.messages("boot.contention").await;
     assert!((1..=2).contains(&alarms.len()), "one for each replica at most: {alarms:?}");
