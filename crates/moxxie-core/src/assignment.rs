@@ -1,9 +1,11 @@
 //! Assignments: which machine boots which profile, and how far its window has come.
 
+use crate::boot::approval::Approval;
 use crate::boot::state::BootRecord;
 use crate::mac::MacAddr;
 use crate::machine::{MachineUuid, Serial};
 use crate::name::NodeName;
+use crate::net::Networks;
 use crate::params::Params;
 use crate::profile::LocalBoot;
 use crate::time::Timestamp;
@@ -68,6 +70,10 @@ pub struct AssignmentSpec {
     pub quarantined: bool,
     /// Overrides the profile's way to the local disk.
     pub local_boot: Option<LocalBoot>,
+    /// Networks that it may boot its profile from, within the site's; overrides the profile's.
+    pub provisioning: Option<Networks>,
+    /// Overrides the profile's.
+    pub approval: Option<Approval>,
     /// Who made it: `manual`, `apply`, `proxmox`, …
     pub source: String,
 }

@@ -70,6 +70,16 @@ impl Networks {
         }
     }
 
+    /// Whether every address of this network is in the set.
+    pub fn covers(&self, net: &IpNet) -> bool {
+        match canonical(*net) {
+            IpNet::V4(net) => {
+                self.v4.covers(net.network().to_bits().into(), net.broadcast().to_bits().into())
+            }
+            IpNet::V6(net) => self.v6.covers(net.network().to_bits(), net.broadcast().to_bits()),
+        }
+    }
+
     /// Whether no address is in the set.
     pub fn is_empty(&self) -> bool {
         self.prefixes.is_empty()
@@ -119,6 +129,18 @@ impl FromIterator<IpNet> for Networks {
     }
 }
 
+impl serde::Serialize for Networks {
+    fn serialize<S: serde::Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.collect_seq(self.texts())
+    }
+}
+
+impl<'de> serde::Deserialize<'de> for Networks {
+    fn deserialize<D: serde::Deserializer<'de>>(from: D) -> Result<Networks, D::Error> {
+        Networks::read(Vec::<String>::deserialize(from)?).map_err(serde::de::Error::custom)
+    }
+}
+
 impl fmt::Debug for Networks {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_list().entries(self.texts()).finish()
@@ -131,9 +153,14 @@ struct Ranges(Vec<(u128, u128)>);
 
 impl Ranges {
     fn contains(&self, bits: u128) -> bool {
-        let after = self.0.partition_point(|(first, _)| *first <= bits);
+        self.covers(bits, bits)
+    }
+
+    /// Neighbors are joined, so what lies in several ranges is not in the set.
+    fn covers(&self, from: u128, to: u128) -> bool {
+        let after = self.0.partition_point(|(first, _)| *first <= from);
         let before = after.checked_sub(1).and_then(|at| self.0.get(at));
-        before.is_some_and(|(_, last)| bits <= *last)
+        before.is_some_and(|(_, last)| to <= *last)
     }
 }
 

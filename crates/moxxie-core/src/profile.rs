@@ -1,6 +1,9 @@
 //! Profiles: named recipes for what a machine boots.
 
+use crate::boot::approval::Approval;
+use crate::boot::rival::Contention;
 use crate::name::{FileName, ProfileName};
+use crate::net::Networks;
 use crate::params::Params;
 use crate::time::Timestamp;
 use std::str::FromStr;
@@ -122,6 +125,12 @@ pub struct ProfileSpec {
     pub menu: bool,
     /// How its machines boot from their own disk.
     pub local_boot: LocalBoot,
+    /// Networks that its machines may boot it from, within the site's; `None`: all of those.
+    pub provisioning: Option<Networks>,
+    /// Whether an operator has to approve each boot.
+    pub approval: Approval,
+    /// What happens when two ask in the name of one of its machines.
+    pub contention: Contention,
 }
 
 /// A profile as it is kept.

@@ -6,8 +6,8 @@ use moxxie_core::boot::plan::{BootPlan, Image};
 use moxxie_core::ipxe::interpreter::{Booted, Choice, Client, Outcome, Reply, ShownMenu, World};
 use moxxie_core::ipxe::script::MAX_LINE;
 use moxxie_core::ipxe::{
-    BootError, Menu, MenuItem, REPORT_IMAGE, Text, WAITING_TRIES, Wait, Word, boot, failed, hold, identify,
-    local_disk, menu, wait,
+    BootError, Held, Menu, MenuItem, REPORT_IMAGE, Text, WAITING_TRIES, Wait, Word, approve, boot, failed,
+    frozen, hold, identify, local_disk, menu, wait,
 };
 use moxxie_core::profile::LocalBoot;
 
@@ -184,6 +184,38 @@ fn asking_is_bounded_and_ends_readably() {
 fn a_wait(local: LocalBoot, about: Option<u64>) -> String {
     let (who, again) = (Text::new("cp-1 (52:54:00:12:34:56) boots talos-cp"), again());
     wait(&Wait { who: &who, place: 3, of: 12, about, seconds: 7, again: &again, local })
+}
+
+/// The screens of a machine that waits for an operator.
+fn held(screen: &str) -> String {
+    let (who, again) = (Text::new("cp-1 (52:54:00:12:34:56) boots talos-cp"), again());
+    let held = Held { who: &who, seconds: 8, again: &again, local: LocalBoot::Auto };
+    let why =
+        Text::new("it is quarantined: two machines ask as cp-1: 10.0.0.9, which boots now, and 10.0.1.9");
+    match screen {
+        "approve" => approve(&held, &Text::new("0471")),
+        _ => {
+            frozen(&held, &why, &Text::new("moxxie assignment update 52:54:00:12:34:56 --quarantined=false"))
+        }
+    }
+}
+
+#[test]
+fn a_held_machine_says_why_and_asks_until_it_is_let_go() {
+    for (_, client) in clients() {
+        for (screen, says) in [("approve", "moxxie approve 0471"), ("frozen", "two machines ask as cp-1")] {
+            let mut asked = 0;
+            let run = Client { steps: 100_000, ..client.clone() }.run(held(screen), &mut |_: &str| {
+                asked += 1;
+                Reply::text(if asked < 225 { held(screen) } else { "#!ipxe\nexit 7\n".into() })
+            });
+            assert_eq!((run.outcome.clone(), run.slept), (Outcome::Exit(7), 225 * 8), "half an hour");
+            assert!(run.screen().contains(says), "{}", run.screen());
+            let dead = client.run(held(screen), &mut Flaky::new(99));
+            assert_eq!(dead.fetched.len(), WAITING_TRIES as usize);
+            assert!(matches!(dead.outcome, Outcome::Sanboot(0x80) | Outcome::Exit(1)));
+        }
+    }
 }
 
 #[test]
@@ -544,6 +576,8 @@ fn every_script() -> Vec<(&'static str, String)> {
         ("identify", identify(&menu_url)),
         ("hold", hold(&Text::new("12 machines boot right now; this one waits for its turn"), 30, &again())),
         ("wait", a_wait(LocalBoot::Auto, Some(40))),
+        ("approve", held("approve")),
+        ("frozen", held("frozen")),
         ("local-auto", local(LocalBoot::Auto)),
         ("local-exit", local(LocalBoot::Exit)),
         ("local-sanboot", local(LocalBoot::Sanboot)),

@@ -8,6 +8,7 @@ use crate::snapshot::{bump, bump_all};
 use crate::{AssignmentFilter, Store};
 use moxxie_core::assignment::{Assignment, AssignmentSpec};
 use moxxie_core::audit::By;
+use moxxie_core::boot::approval::Asking;
 use moxxie_core::boot::decide::Known;
 use moxxie_core::boot::state::BootRecord;
 use moxxie_core::mac::MacAddr;
@@ -18,9 +19,9 @@ use std::collections::BTreeSet;
 
 /// Selects whole assignments; a condition follows.
 pub(crate) const ROWS: &str = "SELECT id, mac_address, node_name, boot_profile_id, boot_params_override, uuid, serial, extra_macs, \
-     boot_policy, protected, quarantined, local_boot, source, state, generation, armed_until, window_ends, \
-     attempts_left, armed_destructive, bound_uuid, bound_serial, since, starts, revision, last_boot_at, \
-     created_at, updated_at FROM node_boot_assignments";
+     boot_policy, protected, quarantined, local_boot, source, provisioning, approval, state, generation, \
+     armed_until, window_ends, attempts_left, armed_destructive, bound_uuid, bound_serial, since, starts, \
+     asked_from, asking, revision, last_boot_at, created_at, updated_at FROM node_boot_assignments";
 
 impl Store {
     /// By main MAC, ascending; `after` is the main MAC of the last one shown.
@@ -212,9 +213,10 @@ pub(crate) async fn change(
     let sql = "UPDATE node_boot_assignments SET mac_address = $2, node_name = $3, boot_profile_id = $4, \
                boot_params_override = $5, uuid = $6, uuid_key = $7, serial = $8, extra_macs = $9, \
                boot_policy = $10, protected = $11, quarantined = $12, local_boot = $13, source = $14, \
-               state = $15, generation = $16, armed_until = $17, window_ends = $18, attempts_left = $19, \
-               armed_destructive = $20, bound_uuid = $21, bound_serial = $22, since = $23, starts = $24, \
-               revision = $25, seq = $26, last_boot_at = $27, created_at = $28, updated_at = $29 WHERE id = $1";
+               provisioning = $15, approval = $16, state = $17, generation = $18, armed_until = $19, \
+               window_ends = $20, attempts_left = $21, armed_destructive = $22, bound_uuid = $23, \
+               bound_serial = $24, since = $25, starts = $26, asked_from = $27, asking = $28, \
+               revision = $29, seq = $30, last_boot_at = $31, created_at = $32, updated_at = $33 WHERE id = $1";
     tx.execute(sql, values(&new, seq)?).await?;
     tx.execute("DELETE FROM assignment_macs WHERE assignment_id = $1", args![new.id.as_str()]).await?;
     insert_macs(tx, &new).await?;
@@ -230,10 +232,11 @@ pub(crate) async fn change(
 pub(crate) async fn insert(tx: &mut Tx, assignment: &Assignment, seq: i64) -> Result<()> {
     let sql = "INSERT INTO node_boot_assignments (id, mac_address, node_name, boot_profile_id, \
                boot_params_override, uuid, uuid_key, serial, extra_macs, boot_policy, protected, quarantined, \
-               local_boot, source, state, generation, armed_until, window_ends, attempts_left, \
-               armed_destructive, bound_uuid, bound_serial, since, starts, revision, seq, last_boot_at, \
-               created_at, updated_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, \
-               $17, $18, $19, $20, $21, $22, $23, $24, $25, $26, $27, $28, $29)";
+               local_boot, source, provisioning, approval, state, generation, armed_until, window_ends, \
+               attempts_left, armed_destructive, bound_uuid, bound_serial, since, starts, asked_from, asking, \
+               revision, seq, last_boot_at, created_at, updated_at) \
+               VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, \
+               $17, $18, $19, $20, $21, $22, $23, $24, $25, $26, $27, $28, $29, $30, $31, $32, $33)";
     tx.execute(sql, values(assignment, seq)?).await?;
     insert_macs(tx, assignment).await
 }
@@ -252,9 +255,9 @@ async fn insert_macs(tx: &mut Tx, assignment: &Assignment) -> Result<()> {
 pub(crate) async fn write_record(tx: &mut Tx, id: &str, boot: &BootRecord) -> Result<()> {
     let sql = "UPDATE node_boot_assignments SET state = $2, generation = $3, armed_until = $4, window_ends = $5, \
                attempts_left = $6, armed_destructive = $7, bound_uuid = $8, bound_serial = $9, since = $10, \
-               starts = $11 WHERE id = $1";
+               starts = $11, asked_from = $12, asking = $13 WHERE id = $1";
     let mut args = args![id];
-    args.extend(record_values(boot));
+    args.extend(record_values(boot)?);
     match tx.execute(sql, args).await? {
         0 => Err(StoreError::NotFound("assignment")),
         _ => Ok(()),
@@ -303,8 +306,9 @@ async fn nobody_else_has(tx: &mut Tx, new: &Assignment) -> Result<()> {
     Ok(())
 }
 
-pub(crate) fn record_values(boot: &BootRecord) -> Vec<Arg> {
-    args![
+pub(crate) fn record_values(boot: &BootRecord) -> Result<Vec<Arg>> {
+    let asking = Some(&boot.asking).filter(|asking| **asking != Asking::default());
+    Ok(args![
         boot.state.as_str(),
         boot.generation,
         boot.armed_until,
@@ -315,7 +319,9 @@ pub(crate) fn record_values(boot: &BootRecord) -> Vec<Arg> {
         boot.bound_serial.as_ref().map(Serial::as_str),
         boot.since,
         boot.starts,
-    ]
+        boot.asked_from.map(|ip| ip.to_string()),
+        asking.map(to_json).transpose()?,
+    ])
 }
 
 /// All columns in the order of the table; `seq` is not a part of the core's type.
@@ -336,8 +342,10 @@ fn values(assignment: &Assignment, seq: i64) -> Result<Vec<Arg>> {
         spec.quarantined,
         spec.local_boot.map(|how| how.as_str()),
         spec.source.as_str(),
+        spec.provisioning.as_ref().map(to_json).transpose()?,
+        spec.approval.map(|approval| approval.as_str()),
     ];
-    values.extend(record_values(&assignment.boot));
+    values.extend(record_values(&assignment.boot)?);
     values.extend(args![
         assignment.revision,
         seq,
@@ -368,6 +376,8 @@ pub(crate) fn assignment(row: &Row) -> Result<Assignment> {
             protected: row.flag("protected")?,
             quarantined: row.flag("quarantined")?,
             local_boot: row.parse_or_null("local_boot")?,
+            provisioning: row.json_or_null("provisioning")?,
+            approval: row.parse_or_null("approval")?,
             source: row.text("source")?,
         },
         boot: BootRecord {
@@ -381,6 +391,8 @@ pub(crate) fn assignment(row: &Row) -> Result<Assignment> {
             bound_serial: serial("bound_serial")?,
             since: row.time("since")?,
             starts: row.int("starts")?,
+            asked_from: row.parse_or_null("asked_from")?,
+            asking: row.json_or_null("asking")?.unwrap_or_default(),
         },
         revision: row.int("revision")?,
         last_boot_at: row.time_or_null("last_boot_at")?,

@@ -117,6 +117,9 @@ pub(crate) fn profile_value(profile: &Profile) -> Value {
         "destructive_lowered": spec.destructive_lowered,
         "menu": spec.menu,
         "local_boot": spec.local_boot,
+        "provisioning": spec.provisioning,
+        "approval": spec.approval,
+        "contention": spec.contention,
         "revision": profile.revision,
     })
 }
@@ -137,6 +140,10 @@ pub(crate) fn assignment_value(assignment: &Assignment) -> Value {
         "protected": spec.protected,
         "quarantined": spec.quarantined,
         "local_boot": spec.local_boot,
+        "provisioning": spec.provisioning,
+        "approval": spec.approval,
+        "approved": boot.asking.approved,
+        "wrong_codes": boot.asking.wrong,
         "source": spec.source,
         "state": boot.state,
         "generation": boot.generation,

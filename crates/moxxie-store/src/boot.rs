@@ -4,15 +4,15 @@
 //! Order of locks on PostgreSQL: the row of `config_version`, then assignments, then the log of
 //! events. A machine's start and config do not touch the first.
 
-use crate::assignments::{ROWS, assignment, known, record_values, revoke_sessions, write_record};
+use crate::assignments::{ROWS, assignment, change, known, record_values, revoke_sessions, write_record};
 use crate::audit;
 use crate::db::{Row, Tx, args, placeholders, unreadable};
 use crate::error::{Result, StepError, StoreError};
 use crate::events;
 use crate::profiles::{shelf, shelves};
 use crate::snapshot::{bump, hold_version};
-use crate::{BootJob, Delivery, Redeemed, Start, Store};
-use moxxie_core::assignment::Assignment;
+use crate::{Begun, BootJob, Delivery, Held, Redeemed, Start, Store};
+use moxxie_core::assignment::{Assignment, AssignmentSpec};
 use moxxie_core::boot::claims::BootClaims;
 use moxxie_core::boot::decide::{BootView, Known, Shelf};
 use moxxie_core::boot::event::{BootEvent, EventKind};
@@ -42,7 +42,7 @@ impl Store {
     }
 
     /// The same under a lock, for many machines in one transaction: each job's `step` is called
-    /// with its view, and what the steps start is committed for all of them or for none. Whoever
+    /// with its view, and what the steps begin is committed for all of them or for none. Whoever
     /// asks alone is a list of one; five hundred machines that ask at once share a few commits.
     pub async fn boot(&self, jobs: Vec<BootJob<'_>>) -> Result<()> {
         let (asks, steps): (Vec<_>, Vec<_>) =
@@ -65,23 +65,42 @@ impl Store {
                 return Err(StoreError::Unavailable("an assignment is being changed".into()));
             }
         };
-        let (mut started, mut durable) = (false, false);
+        let (mut begun, mut durable) = (false, false);
+        let mut quarantined = Vec::new();
         for (index, mut step) in steps.into_iter().enumerate() {
             let view = views.of(index, asks[index].asked);
-            let Some(start) = step(&view) else { continue };
-            let id = &start.session.assignment_id;
+            let Some(next) = step(&view) else { continue };
+            let id = match &next {
+                Begun::Start(start) => &start.session.assignment_id,
+                Begun::Held(held) => &held.assignment_id,
+            };
             let mut known = view.by_mac.iter().chain(&view.by_uuid);
             let Some(known) = known.find(|known| known.assignment.id == *id) else {
                 return Err(StoreError::NotFound("assignment"));
             };
-            write_start(&mut tx, &start).await?;
             // A machine that asks twice in one list is seen the second time as the first left it.
-            views.replace(known, start.after);
-            started = true;
-            durable |= start.durable;
+            match next {
+                Begun::Start(start) => {
+                    write_start(&mut tx, &start).await?;
+                    durable |= start.durable;
+                    views.replace(known, Assignment { boot: start.after, ..known.assignment.clone() });
+                }
+                Begun::Held(held) => {
+                    // A quarantine must not come undone by a power failure.
+                    durable |= held.quarantine.is_some();
+                    let (after, event) = write_held(&mut tx, &known.assignment, held).await?;
+                    quarantined.extend(event);
+                    views.replace(known, after);
+                }
+            }
+            begun = true;
         }
-        match (started, durable) {
-            // Without a start nothing was written, and dropping the transaction says so.
+        // Last, as everywhere: see the order of locks.
+        for event in &quarantined {
+            events::append(&mut tx, event).await?;
+        }
+        match (begun, durable) {
+            // Without one nothing was written, and dropping the transaction says so.
             (false, _) => Ok(()),
             (true, false) => tx.commit_lightly().await,
             (true, true) => {
@@ -340,20 +359,33 @@ impl Views {
         }
     }
 
-    fn replace(&mut self, known: &Known, boot: BootRecord) {
-        let assignment = Assignment { boot, ..known.assignment.clone() };
+    fn replace(&mut self, known: &Known, assignment: Assignment) {
         let next = Known { assignment, shelf: known.shelf.clone() };
         self.known.insert(known.assignment.id.clone(), Arc::new(next));
     }
+}
+
+/// Writes the record of a machine that waits. A quarantine leaves the version of the configuration
+/// alone, whose lock comes before this one: memory still shows a window, and then asks the database.
+async fn write_held(tx: &mut Tx, old: &Assignment, held: Held) -> Result<(Assignment, Option<BootEvent>)> {
+    let Some((by, event)) = held.quarantine else {
+        write_record(tx, &old.id, &held.after).await?;
+        return Ok((Assignment { boot: held.after, ..old.clone() }, None));
+    };
+    let sql = "SELECT seq FROM node_boot_assignments WHERE id = $1";
+    let row = tx.row(sql, args![old.id.as_str()]).await?.ok_or(StoreError::NotFound("assignment"))?;
+    let spec = AssignmentSpec { quarantined: true, ..old.spec.clone() };
+    let new = change(tx, old, spec, held.after, "assignment.quarantine", &by, row.int("seq")?).await?;
+    Ok((new, Some(event)))
 }
 
 async fn write_start(tx: &mut Tx, start: &Start) -> Result<()> {
     let (id, boot) = (start.session.assignment_id.as_str(), &start.after);
     let sql = "UPDATE node_boot_assignments SET state = $2, generation = $3, armed_until = $4, window_ends = $5, \
                attempts_left = $6, armed_destructive = $7, bound_uuid = $8, bound_serial = $9, since = $10, \
-               starts = $11, last_boot_at = $10 WHERE id = $1";
+               starts = $11, asked_from = $12, asking = $13, last_boot_at = $10 WHERE id = $1";
     let mut args = args![id];
-    args.extend(record_values(boot));
+    args.extend(record_values(boot)?);
     if tx.execute(sql, args).await? == 0 {
         return Err(StoreError::NotFound("assignment"));
     }
@@ -432,8 +464,8 @@ async fn consume(
     let first = row.int("uses")? == 1;
     if first {
         let machine = &known.assignment;
-        let after = machine.boot.delivered(now);
-        let sql = "UPDATE node_boot_assignments SET state = $1, attempts_left = $2, since = $3 \
+        let after = machine.boot.delivered(session.ip, now);
+        let sql = "UPDATE node_boot_assignments SET state = $1, attempts_left = $2, since = $3, asked_from = $6 \
                    WHERE id = $4 AND generation = $5 \
                    AND (boot_policy = 'always' OR (state = 'booting' AND attempts_left > 0))";
         let args = args![
@@ -442,6 +474,7 @@ async fn consume(
             after.since,
             machine.id.as_str(),
             session.generation,
+            after.asked_from.map(|ip| ip.to_string()),
         ];
         if tx.execute(sql, args).await? == 0 {
             return Ok(Redeemed::Refused);

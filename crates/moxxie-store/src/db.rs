@@ -111,6 +111,11 @@ impl Row {
     pub(crate) fn json<T: serde::de::DeserializeOwned>(&self, column: &str) -> Result<T> {
         serde_json::from_str(&self.text(column)?).map_err(|_| unreadable(column))
     }
+
+    pub(crate) fn json_or_null<T: serde::de::DeserializeOwned>(&self, column: &str) -> Result<Option<T>> {
+        let text = self.text_or_null(column)?;
+        text.map(|text| serde_json::from_str(&text).map_err(|_| unreadable(column))).transpose()
+    }
 }
 
 pub(crate) fn unreadable(column: &str) -> StoreError {

@@ -1,6 +1,7 @@
 //! What Moxxie remembers: SQLite and PostgreSQL behind one closed enum. Knows nothing of HTTP.
 
 mod apply;
+mod approvals;
 pub mod assets;
 mod assignments;
 mod audit;
@@ -29,7 +30,7 @@ pub use error::{CollectError, Result, StepError, StoreError};
 use moxxie_core::access::Role;
 use moxxie_core::asset::Digest;
 use moxxie_core::assignment::{Assignment, AssignmentSpec};
-use moxxie_core::audit::AuditRecord;
+use moxxie_core::audit::{AuditRecord, By};
 use moxxie_core::boot::claims::BootClaims;
 use moxxie_core::boot::decide::{BootView, Shelf};
 use moxxie_core::boot::event::{BootEvent, EventKind};
@@ -123,18 +124,55 @@ pub struct Start {
     pub durable: bool,
 }
 
+/// What a step of [`Store::boot`] changes.
+#[derive(Debug, Clone)]
+pub enum Begun {
+    /// The machine is given its script.
+    Start(Start),
+    /// It is not; its record changes all the same.
+    Held(Held),
+}
+
+impl From<Start> for Begun {
+    fn from(start: Start) -> Begun {
+        Begun::Start(start)
+    }
+}
+
+/// The new record of a machine that has to wait.
+#[derive(Debug, Clone)]
+pub struct Held {
+    /// Whose.
+    pub assignment_id: String,
+    /// The new record.
+    pub after: BootRecord,
+    /// Quarantine it in the same step, in whose name, with this event. Its sessions end.
+    pub quarantine: Option<(By, BootEvent)>,
+}
+
+/// What becomes of an assignment by an operator's word on a machine that waits.
+#[derive(Debug, Clone)]
+pub struct Answered {
+    /// The new record.
+    pub after: BootRecord,
+    /// The name of the audit record.
+    pub action: &'static str,
+    /// The event.
+    pub event: BootEvent,
+}
+
 /// One machine's request in [`Store::boot`].
 pub struct BootJob<'a> {
     /// What it says of itself.
     pub claims: &'a BootClaims,
     /// The profile it asks for by name.
     pub asked: Option<&'a ProfileName>,
-    /// Decides on what is known, under the lock; what it starts is committed.
+    /// Decides on what is known, under the lock; what it begins is committed.
     pub step: BootStep<'a>,
 }
 
 /// The step of a [`BootJob`].
-pub type BootStep<'a> = Box<dyn FnMut(&BootView) -> Option<Start> + Send + 'a>;
+pub type BootStep<'a> = Box<dyn FnMut(&BootView) -> Option<Begun> + Send + 'a>;
 
 /// A config that is ready to be sent.
 #[derive(Debug, Clone)]

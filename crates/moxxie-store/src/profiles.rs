@@ -21,7 +21,7 @@ macro_rules! select {
         concat!(
             "SELECT id, name, profile_type, description, kernel_path, initrd_path, extra_initrds, \
              boot_params, config_template, params, destructive, destructive_lowered, menu, \
-             local_boot, revision, created_at, updated_at FROM boot_profiles ",
+             local_boot, provisioning, approval, contention, revision, created_at, updated_at FROM boot_profiles ",
             $rest
         )
     };
@@ -172,8 +172,9 @@ pub(crate) async fn update(
     let new = Profile { spec: spec.clone(), revision: old.revision + 1, updated_at: by.at, ..old.clone() };
     let sql = "UPDATE boot_profiles SET name = $2, profile_type = $3, description = $4, kernel_path = $5, \
                initrd_path = $6, extra_initrds = $7, boot_params = $8, config_template = $9, params = $10, \
-               destructive = $11, destructive_lowered = $12, menu = $13, local_boot = $14, revision = $15, \
-               seq = $16, created_at = $17, updated_at = $18 WHERE id = $1";
+               destructive = $11, destructive_lowered = $12, menu = $13, local_boot = $14, provisioning = $15, \
+               approval = $16, contention = $17, revision = $18, seq = $19, created_at = $20, \
+               updated_at = $21 WHERE id = $1";
     tx.execute(sql, values(&new, seq)?).await?;
     note(tx, by, "profile.update", target(&old), Some(profile_value(&old)), Some(profile_value(&new)))
         .await?;
@@ -184,8 +185,9 @@ pub(crate) async fn update(
 pub(crate) async fn insert(tx: &mut Tx, profile: &Profile, seq: i64) -> Result<()> {
     let sql = "INSERT INTO boot_profiles (id, name, profile_type, description, kernel_path, initrd_path, \
                extra_initrds, boot_params, config_template, params, destructive, destructive_lowered, menu, \
-               local_boot, revision, seq, created_at, updated_at) \
-               VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)";
+               local_boot, provisioning, approval, contention, revision, seq, created_at, updated_at) \
+               VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, \
+               $20, $21)";
     tx.execute(sql, values(profile, seq)?).await.map(drop)
 }
 
@@ -216,6 +218,9 @@ fn values(profile: &Profile, seq: i64) -> Result<Vec<Arg>> {
         spec.destructive_lowered,
         spec.menu,
         spec.local_boot.as_str(),
+        spec.provisioning.as_ref().map(to_json).transpose()?,
+        spec.approval.as_str(),
+        spec.contention.as_str(),
         profile.revision,
         seq,
         profile.created_at,
@@ -293,6 +298,9 @@ fn profile(row: &Row) -> Result<Profile> {
             destructive_lowered: row.flag("destructive_lowered")?,
             menu: row.flag("menu")?,
             local_boot: row.parse("local_boot")?,
+            provisioning: row.json_or_null("provisioning")?,
+            approval: row.parse("approval")?,
+            contention: row.parse("contention")?,
         },
         revision: row.int("revision")?,
         created_at: row.time("created_at")?,

@@ -147,6 +147,12 @@ struct Folder {
     minutes: HashMap<(Option<MacAddr>, EventKind), Minute>,
 }
 
+/// How many messages of this kind a minute may hold.
+fn distinct(kind: EventKind) -> usize {
+    // Two machines that ask in turn: one alarm, whichever of them it names first.
+    if kind == EventKind::BootContention { 1 } else { DISTINCT }
+}
+
 /// What one machine was told in one way, since the first event that was written.
 struct Minute {
     since: Timestamp,
@@ -169,6 +175,9 @@ impl Folder {
             event.kind,
             EventKind::Local
                 | EventKind::BootWaiting
+                | EventKind::BootContention
+                | EventKind::ApprovalAsked
+                | EventKind::ApprovalRefused
                 | EventKind::MenuUnknown
                 | EventKind::ReinstallSuppressed
                 | EventKind::IdentityConflict
@@ -201,7 +210,7 @@ impl Folder {
             out.push(event);
         } else if let Some((_, count)) = again {
             *count += 1;
-        } else if minute.written.len() < DISTINCT {
+        } else if minute.written.len() < distinct(event.kind) {
             minute.written.push((event.message.clone(), 0));
             out.push(event);
         } else {

@@ -34,6 +34,7 @@ async fn run(cli: Cli) -> ExitCode {
         Command::Explain(args) => cli::explain::run(&options, args).await,
         Command::Machine(args) => cli::machine::run(&options, args).await,
         Command::Events(args) => cli::events::run(&options, args).await,
+        Command::Approve(args) => cli::approve::run(&options, args).await,
         Command::Audit(args) => cli::audit::run(&options, args).await,
         Command::Token(args) => cli::token::run(&options, args).await,
         Command::Apply(args) => cli::apply::run(&options, args).await,

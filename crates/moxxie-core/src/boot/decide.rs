@@ -5,8 +5,11 @@
 
 use crate::asset::Asset;
 use crate::assignment::{Assignment, BootPolicy};
+use crate::boot::approval::{Approval, Asker};
 use crate::boot::claims::BootClaims;
 use crate::boot::event::EventKind;
+use crate::boot::place::{self, List};
+use crate::boot::rival::{self, Contention, Rival};
 use crate::boot::state::{BootRecord, BootState, DESTRUCTIVE_STARTS};
 use crate::name::ProfileName;
 use crate::platform;
@@ -75,6 +78,31 @@ pub enum Outcome {
     },
     /// Boot a safe profile out of the menu, without a config.
     BootUnassigned(Arc<Shelf>),
+    /// Wait at the screen and ask again. The store has to commit `after`, when there is one.
+    Wait {
+        /// The machine and its profile.
+        known: Arc<Known>,
+        /// What it waits for.
+        wait: Wait,
+        /// The record to commit.
+        after: Option<BootRecord>,
+    },
+    /// Quarantine the machine, then let it wait. The store has to commit `after` and the flag.
+    Freeze {
+        /// The machine and its profile.
+        known: Arc<Known>,
+        /// The record to commit.
+        after: BootRecord,
+    },
+}
+
+/// What a machine waits for at its screen.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Wait {
+    /// An operator's approval of this asker.
+    Approval(Asker),
+    /// The end of its quarantine.
+    Frozen,
 }
 
 /// The answer, the rule that gave it, and what to say about it.
@@ -90,6 +118,9 @@ pub struct Decision {
     pub next_step: String,
     /// The event to record.
     pub event: EventKind,
+    /// Two machines ask in the name of this one, and the answer is given all the same: cause and
+    /// next step, for an event of its own.
+    pub alarm: Option<String>,
     /// The rules that were asked before and had no answer, with the reason of each.
     pub lost: Vec<LostRule>,
 }
@@ -133,11 +164,14 @@ const RULES: &[(&str, Rule)] = &[
     ("identity-conflict", identity_conflict),
     ("unassigned", unassigned),
     ("pinned-identity", pinned_identity),
+    ("frozen", frozen),
     ("quarantined", quarantined),
     ("policy-local", policy_local),
     ("protected", protected),
     ("other-profile", other_profile),
     ("outside-provisioning", outside_provisioning),
+    ("contention", contention),
+    ("awaiting-approval", awaiting_approval),
     ("policy-always", policy_always),
     ("turned-destructive", turned_destructive),
     ("started-already", started_already),
@@ -160,7 +194,9 @@ pub fn decide(
     for (rule, judge) in RULES {
         match judge(&case) {
             Ok(Answer { outcome, event, reason, next_step }) => {
-                return Decision { outcome, rule, reason, next_step, event, lost };
+                let alarm =
+                    lost.iter().any(|l: &LostRule| l.rule == "contention").then(|| case.alarm()).flatten();
+                return Decision { outcome, rule, reason, next_step, event, alarm, lost };
             }
             Err(why) => lost.push(LostRule { rule, why }),
         }
@@ -172,6 +208,7 @@ pub fn decide(
         reason: "no rule applied".into(),
         next_step: String::new(),
         event: EventKind::Local,
+        alarm: None,
         lost,
     }
 }
@@ -192,9 +229,26 @@ impl Case<'_> {
         known.assignment.boot.settled(self.site, self.now)
     }
 
+    /// Whether somebody else boots as this machine right now.
+    fn rival(&self, known: &Known) -> Option<Rival> {
+        let who = (self.claims.uuid, self.claims.serial.as_ref());
+        rival::rival(known, &self.record(known), who, self.peer, self.site, self.now)
+    }
+
+    /// Cause and next step, for the event.
+    fn alarm(&self) -> Option<String> {
+        let known = self.known().ok()?;
+        let rival = self.rival(known)?;
+        Some(format!("{} ({})", rival.told(known, self.peer), rival::NEXT))
+    }
+
+    fn started(&self, record: &BootRecord) -> BootRecord {
+        let (uuid, serial) = (self.claims.uuid, self.claims.serial.clone());
+        record.started(uuid, serial, self.peer, self.site, self.now)
+    }
+
     fn start(&self, known: &Arc<Known>, reason: String) -> Verdict {
-        let after =
-            self.record(known).started(self.claims.uuid, self.claims.serial.clone(), self.site, self.now);
+        let after = self.started(&self.record(known));
         Ok(Answer {
             outcome: Outcome::Boot { known: known.clone(), after },
             event: EventKind::Boot,
@@ -306,16 +360,12 @@ fn pinned_identity(case: &Case) -> Verdict {
     let known = case.known()?;
     let spec = &known.assignment.spec;
     let record = case.record(known);
-    let open = record.state.is_open();
-    let uuid = spec.uuid.or(record.bound_uuid.filter(|_| open));
-    let serial = spec.serial.clone().or(record.bound_serial.filter(|_| open));
-    let differs = match (uuid, case.claims.uuid) {
-        (Some(pinned), Some(sent)) if !pinned.same_machine(&sent) => Some("UUID"),
-        _ => match (serial, &case.claims.serial) {
-            (Some(pinned), Some(sent)) if pinned != *sent => Some("serial number"),
-            _ => None,
-        },
-    };
+    if case.rival(known).is_some() {
+        return Err(
+            "another machine boots under this name right now: rule contention says what follows".into()
+        );
+    }
+    let differs = rival::differs(known, &record, case.claims.uuid, case.claims.serial.as_ref());
     let Some(what) = differs else {
         return Err("UUID and serial number agree with what is known".into());
     };
@@ -325,6 +375,22 @@ fn pinned_identity(case: &Case) -> Verdict {
         format!("its MAC address belongs to {}, but its {what} is another machine's", spec.node_name),
         "if its board was changed, arm it again (and correct a pinned UUID or serial); else find out who uses its MAC address".into(),
     )
+}
+
+fn frozen(case: &Case) -> Verdict {
+    let known = case.known()?;
+    let spec = &known.assignment.spec;
+    let why = known.assignment.boot.asking.frozen.as_ref().filter(|_| spec.quarantined);
+    let why = why.ok_or("the server has not quarantined it")?;
+    let mac = spec.mac_address;
+    Ok(Answer {
+        outcome: Outcome::Wait { known: known.clone(), wait: Wait::Frozen, after: None },
+        event: EventKind::BootWaiting,
+        reason: format!("it is quarantined: {why}"),
+        next_step: format!(
+            "look at its events, then: moxxie assignment update {mac} --quarantined=false, and moxxie assignment arm {mac}"
+        ),
+    })
 }
 
 fn quarantined(case: &Case) -> Verdict {
@@ -406,19 +472,94 @@ fn protected(case: &Case) -> Verdict {
 
 fn outside_provisioning(case: &Case) -> Verdict {
     let known = case.known()?;
-    if case.site.provisioning.contains(case.peer) {
-        return Err(format!("{} is inside the provisioning networks", case.peer.to_canonical()));
-    }
+    let peer = case.peer.to_canonical();
+    let Some(list) = place::refusing(known, peer, case.site) else {
+        return Err(format!("{peer} is inside the provisioning networks"));
+    };
+    // Said to every machine, armed or not: nobody learns from elsewhere which of them is.
     let wants = known.assignment.spec.boot_policy == BootPolicy::Always || case.record(known).state.is_open();
-    if !wants {
-        return Err("it has no open window".into());
-    }
+    let (whose, mend) = match list {
+        List::Site => (String::new(), "widen access.provisioning".to_owned()),
+        List::Profile => {
+            let name = &known.shelf.profile.spec.name;
+            (
+                format!(" of profile {name}"),
+                format!("widen them: moxxie profile update {name} --provisioning"),
+            )
+        }
+        List::Machine => {
+            let mac = known.assignment.spec.mac_address;
+            (
+                " of this machine".to_owned(),
+                format!("widen them: moxxie assignment update {mac} --provisioning"),
+            )
+        }
+    };
     local(
         known,
-        EventKind::ConfigRefused,
-        format!("{} is outside the provisioning networks", case.peer.to_canonical()),
-        "let it boot from a provisioning network, or widen access.provisioning".into(),
+        if wants { EventKind::ConfigRefused } else { EventKind::Local },
+        format!("{peer} is outside the provisioning networks{whose}"),
+        format!("let it boot from a provisioning network, or {mend}"),
     )
+}
+
+fn contention(case: &Case) -> Verdict {
+    let known = case.known()?;
+    let Some(rival) = case.rival(known) else {
+        return Err("nobody else boots as this machine".into());
+    };
+    let reason = rival.told(known, case.peer);
+    if known.shelf.profile.spec.contention == Contention::Freeze {
+        let after = case.record(known).frozen(reason.clone(), case.now);
+        return Ok(Answer {
+            outcome: Outcome::Freeze { known: known.clone(), after },
+            event: EventKind::BootContention,
+            reason,
+            next_step: rival::NEXT.into(),
+        });
+    }
+    match rival {
+        Rival::Identity(_) => local(known, EventKind::BootContention, reason, rival::NEXT.into()),
+        Rival::Place(_) => Err(format!("{reason}: an alarm says so, and this one is answered")),
+    }
+}
+
+/// What may start a boot: the rules after the one on approval.
+const STARTING: [Rule; 5] = [policy_always, turned_destructive, started_already, armed, delivered_again];
+
+fn awaiting_approval(case: &Case) -> Verdict {
+    let known = case.known()?;
+    if Approval::of(known) == Approval::Auto {
+        return Err("its boots need no approval".into());
+    }
+    // Nobody has to approve what ends at the disk.
+    let starts = STARTING.iter().find_map(|rule| rule(case).ok());
+    if !starts.is_some_and(|answer| matches!(answer.outcome, Outcome::Boot { .. })) {
+        return Err("there is nothing to approve".into());
+    }
+    let asker = Asker::new(case.claims, case.peer, case.site);
+    let record = case.record(known);
+    if record.asking.approves(&asker, case.now) {
+        return Err("an operator approved it".into());
+    }
+    let next = record.asking.asked(&asker, case.peer.to_canonical(), case.now);
+    let event = match record.asking.knows(&asker) {
+        true => EventKind::BootWaiting,
+        false => EventKind::ApprovalAsked,
+    };
+    Ok(Answer {
+        outcome: Outcome::Wait {
+            known: known.clone(),
+            wait: Wait::Approval(asker),
+            after: next.map(|asking| BootRecord { asking, ..record }),
+        },
+        event,
+        reason: format!(
+            "it waits for an operator's approval to boot profile {}",
+            known.shelf.profile.spec.name
+        ),
+        next_step: "read the code on its screen, then: moxxie approve CODE".into(),
+    })
 }
 
 fn policy_always(case: &Case) -> Verdict {
@@ -441,7 +582,7 @@ fn policy_always(case: &Case) -> Verdict {
     // Every request opens its own window.
     let mut record = known.assignment.boot.clone();
     record.window_ends = Some(case.now + case.site.boot_window);
-    let after = record.started(case.claims.uuid, case.claims.serial.clone(), case.site, case.now);
+    let after = case.started(&record);
     Ok(Answer {
         outcome: Outcome::Boot { known: known.clone(), after },
         event: EventKind::Boot,

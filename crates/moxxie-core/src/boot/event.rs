@@ -35,6 +35,16 @@ kinds! {
     Boot => "boot",
     /// A machine was told its place in the queue.
     BootWaiting => "boot.waiting",
+    /// Two machines ask in the name of one.
+    BootContention => "boot.contention",
+    /// A machine was quarantined by the server itself.
+    Quarantined => "machine.quarantined",
+    /// A machine waits for an operator's approval.
+    ApprovalAsked => "approval.asked",
+    /// An operator approved its boot.
+    ApprovalGiven => "approval.given",
+    /// A wrong code was given for it.
+    ApprovalRefused => "approval.refused",
     /// The last byte of the kernel was sent to a machine.
     KernelFetched => "kernel_fetched",
     /// The last byte of an initrd was sent to a machine.

@@ -1,7 +1,10 @@
 //! Boot sessions: what a token stands for, and when it is worth something.
 
 use crate::assignment::BootPolicy;
+use crate::boot::approval::Approval;
 use crate::boot::decide::Known;
+use crate::boot::place;
+use crate::boot::rival::{Rival, is_live};
 use crate::boot::state::BootState;
 use crate::site::Site;
 use crate::time::Timestamp;
@@ -54,6 +57,12 @@ pub enum Refusal {
     /// The asker is elsewhere.
     #[error("the token was used from outside the network it was made for")]
     Elsewhere,
+    /// The asker is in the token's network, but not in one that the machine may boot from.
+    #[error("the token was used from outside the machine's provisioning networks")]
+    OutsideProvisioning,
+    /// Nobody has approved the boot that the token is of.
+    #[error("the boot was not approved")]
+    NotApproved,
     /// Used up.
     #[error("the token is used up")]
     Spent,
@@ -93,6 +102,16 @@ pub fn may_fetch(
     if assignment.spec.quarantined {
         return Err(Refusal::Quarantined);
     }
+    if place::refusing(known, peer, site).is_some() {
+        return Err(Refusal::OutsideProvisioning);
+    }
+    // Approval may have become manual, or been given to somebody else, since the script went out.
+    let approved = assignment.boot.asking.approved.as_ref();
+    if Approval::of(known) == Approval::Manual
+        && !approved.is_some_and(|a| a.asker.network == session.network && a.at <= session.minted_at)
+    {
+        return Err(Refusal::NotApproved);
+    }
     let destructive = known.shelf.profile.spec.destructive;
     let always = assignment.spec.boot_policy == BootPolicy::Always;
     if destructive && (always || !assignment.boot.armed_destructive) {
@@ -106,6 +125,22 @@ pub fn may_fetch(
         None if assignment.boot.state == BootState::Booting && assignment.boot.attempts_left > 0 => Ok(()),
         _ => Err(Refusal::NotWaiting),
     }
+}
+
+/// Whether the holder of this session's genuine config token is a second machine beside the one
+/// that boots: it asks from another network than the one that was last started, or was delivered
+/// its config. Its token may be stolen, or its own and superseded.
+pub fn rival(session: &Session, known: &Known, peer: IpAddr, site: &Site, now: Timestamp) -> Option<Rival> {
+    let assignment = &known.assignment;
+    let record = assignment.boot.settled(site, now);
+    if session.generation != assignment.boot.generation
+        || assignment.spec.quarantined
+        || !is_live(&record, site, now)
+    {
+        return None;
+    }
+    let before = record.asked_from?;
+    (site.token_network(before) != site.token_network(peer)).then_some(Rival::Place(before))
 }
 
 /// Whether the session's report token may still report. Reports are taken after the window has

@@ -12,9 +12,11 @@
 //! here knows how a record is kept; the store changes it by conditional updates that repeat the
 //! guards below, and the model test drives both.
 
+use crate::boot::approval::Asking;
 use crate::machine::{MachineUuid, Serial};
 use crate::site::Site;
 use crate::time::Timestamp;
+use std::net::IpAddr;
 use std::str::FromStr;
 
 /// How far a window has come.
@@ -98,6 +100,10 @@ pub struct BootRecord {
     pub bound_uuid: Option<MachineUuid>,
     /// Its serial number.
     pub bound_serial: Option<Serial>,
+    /// The address that was last given a script in this window, or the config.
+    pub asked_from: Option<IpAddr>,
+    /// Who waits for approval in this window, and who has it.
+    pub asking: Asking,
     /// When the state last changed.
     pub since: Timestamp,
 }
@@ -159,6 +165,8 @@ impl BootRecord {
             armed_destructive: guards.destructive,
             bound_uuid: None,
             bound_serial: None,
+            asked_from: None,
+            asking: Asking::default(),
             since: now,
         })
     }
@@ -172,9 +180,18 @@ impl BootRecord {
             window_ends: None,
             attempts_left: 0,
             armed_destructive: false,
+            asked_from: None,
+            asking: Asking::default(),
             since: if self.state.is_open() { now } else { self.since },
             ..self.clone()
         }
+    }
+
+    /// The record of a machine that is quarantined by the server itself, and why. Its window is
+    /// closed as by [`BootRecord::disarm`]; the next arm or disarm forgets the reason.
+    pub fn frozen(&self, why: String, now: Timestamp) -> BootRecord {
+        let asking = Asking { frozen: Some(why), ..Asking::default() };
+        BootRecord { asking, ..self.disarm(now) }
     }
 
     /// What time alone has made of the record: windows that nobody used are closed, and a
@@ -192,6 +209,8 @@ impl BootRecord {
             armed_until: None,
             window_ends: None,
             attempts_left: 0,
+            asked_from: None,
+            asking: Asking::default(),
             since: now,
             ..self.clone()
         }
@@ -203,6 +222,7 @@ impl BootRecord {
         &self,
         uuid: Option<MachineUuid>,
         serial: Option<Serial>,
+        from: IpAddr,
         site: &Site,
         now: Timestamp,
     ) -> BootRecord {
@@ -214,15 +234,17 @@ impl BootRecord {
             window_ends: self.window_ends.or(Some(now + site.boot_window)),
             bound_uuid: self.bound_uuid.or(uuid),
             bound_serial: self.bound_serial.clone().or(serial),
+            asked_from: Some(from.to_canonical()),
             since: now,
             ..self.clone()
         }
     }
 
-    /// The record after its config went out for the first time in a session.
-    pub fn delivered(&self, now: Timestamp) -> BootRecord {
+    /// The record after its config went out for the first time in a session, which began at `from`.
+    pub fn delivered(&self, from: IpAddr, now: Timestamp) -> BootRecord {
         BootRecord {
             state: BootState::Delivered,
+            asked_from: Some(from.to_canonical()),
             attempts_left: (self.attempts_left - 1).max(0),
             since: now,
             ..self.clone()
@@ -236,6 +258,8 @@ impl BootRecord {
             armed_until: None,
             window_ends: None,
             attempts_left: 0,
+            asked_from: None,
+            asking: Asking::default(),
             since: now,
             ..self.clone()
         }

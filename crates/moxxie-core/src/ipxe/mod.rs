@@ -12,6 +12,7 @@
 //! Everything else in a script is a literal of this crate ([`Piece::Fixed`]). The functions here
 //! return whole scripts; [`interpreter`] reads them back as iPXE would and is what tests ask.
 
+mod approve;
 mod ask;
 mod boot;
 pub mod interpreter;
@@ -22,6 +23,7 @@ pub mod text;
 mod wait;
 pub mod word;
 
+pub use approve::{Held, approve, frozen};
 pub use ask::{hold, identify};
 pub use boot::{BootError, REPORT_IMAGE, boot};
 pub use local::{failed, local_disk};

@@ -35,31 +35,44 @@ pub struct Wait<'a> {
 /// (`--replace` is a tail call), so a machine may wait for hours without growing its stack. Only
 /// when the server fails [`WAITING_TRIES`] times in a row does it boot from its own disk.
 pub fn wait(wait: &Wait<'_>) -> String {
-    let tries = Piece::Number(WAITING_TRIES.into());
     let about = match wait.about {
         None => Text::default(),
         Some(seconds) if seconds < 120 => Text::new(format!(", about {} s", seconds.max(1))),
         Some(seconds) => Text::new(format!(", about {} min", seconds.div_ceil(60))),
     };
     let mut script = Script::new();
+    script.say(&[Piece::Fixed("Moxxie: "), Piece::Text(wait.who)]).say(&[
+        Piece::Fixed("Waiting: place "),
+        Piece::Number(wait.place),
+        Piece::Fixed(" of "),
+        Piece::Number(wait.of),
+        Piece::Text(&about),
+    ]);
+    come_back(&mut script, "; nothing has to be done here.", wait.seconds, wait.again, wait.local);
+    script.finish()
+}
+
+/// The rest of a script that waits: a pause, the question again, and the disk when nobody answers.
+/// `calm` ends the sentence that says so.
+pub(super) fn come_back(
+    script: &mut Script,
+    calm: &'static str,
+    seconds: u32,
+    again: &Word,
+    local: LocalBoot,
+) {
+    let tries = Piece::Number(WAITING_TRIES.into());
     script
-        .say(&[Piece::Fixed("Moxxie: "), Piece::Text(wait.who)])
-        .say(&[
-            Piece::Fixed("Waiting: place "),
-            Piece::Number(wait.place),
-            Piece::Fixed(" of "),
-            Piece::Number(wait.of),
-            Piece::Text(&about),
-        ])
         .say(&[
             Piece::Fixed("Asking again in "),
-            Piece::Number(wait.seconds.into()),
-            Piece::Fixed(" seconds; nothing has to be done here."),
+            Piece::Number(seconds.into()),
+            Piece::Fixed(" seconds"),
+            Piece::Fixed(calm),
         ])
-        .wait(wait.seconds)
+        .wait(seconds)
         .fixed("set try 1")
         .fixed(":ask")
-        .line("chain --replace --autofree -- ", &[Piece::Word(wait.again), Piece::Fixed(" ||")])
+        .line("chain --replace --autofree -- ", &[Piece::Word(again), Piece::Fixed(" ||")])
         .fixed("set why ${errno}")
         .say(&[Piece::Fixed("Moxxie: no usable answer (error ${why}), try ${try} of "), tries])
         .count_tries(WAITING_TRIES, &[Piece::Fixed("failed")], &[Piece::Fixed("ask")], RESTART)
@@ -67,6 +80,5 @@ pub fn wait(wait: &Wait<'_>) -> String {
         .say(&[Piece::Fixed("Moxxie: the server has not answered for "), tries, Piece::Fixed(" tries.")])
         .say(&[Piece::Fixed("Next: this machine boots from its own disk.")])
         .wait(PAUSE);
-    from_disk(&mut script, wait.local);
-    script.finish()
+    from_disk(script, local);
 }

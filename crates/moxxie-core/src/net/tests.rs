@@ -34,6 +34,23 @@ fn mapped_addresses_count_as_ipv4() {
 }
 
 #[test]
+fn a_network_is_covered_as_a_whole_or_not() {
+    let nets = set(&["10.0.0.0/24", "10.0.1.0/24", "fd00::/64"]);
+    for (net, covered) in [
+        ("10.0.0.0/23", true),
+        ("10.0.1.7/32", true),
+        ("10.0.0.0/22", false),
+        ("10.0.2.0/24", false),
+        ("fd00::/65", true),
+        ("fd00::/63", false),
+    ] {
+        assert_eq!(nets.covers(&read(net).unwrap()), covered, "{net}");
+    }
+    assert_eq!(serde_json::to_value(&nets).unwrap(), serde_json::json!(nets.texts()));
+    assert!(serde_json::from_value::<Networks>(serde_json::json!(["10.0.0.1/8"])).is_err());
+}
+
+#[test]
 fn bad_texts_are_named_with_what_was_meant() {
     for (text, says) in [
         ("", "is empty"),

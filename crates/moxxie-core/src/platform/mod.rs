@@ -160,5 +160,8 @@ fn sample(name: &str, platform: &'static str, kernel: &str, initrd: Option<&str>
         destructive_lowered: false,
         menu: false,
         local_boot: LocalBoot::Auto,
+        provisioning: None,
+        approval: Default::default(),
+        contention: Default::default(),
     }
 }

@@ -4,6 +4,7 @@
 
 mod bytes;
 mod collecting;
+mod gate;
 mod moves;
 mod races;
 mod servers;
@@ -15,8 +16,10 @@ use crate::*;
 use moxxie_core::asset::Asset;
 use moxxie_core::assignment::BootPolicy;
 use moxxie_core::audit::By;
+use moxxie_core::boot::approval::Approval;
 use moxxie_core::boot::claims::BootClaims;
 use moxxie_core::boot::decide::{BootView, Known};
+use moxxie_core::boot::rival::Contention;
 use moxxie_core::boot::session::Session;
 use moxxie_core::boot::state::ArmGuards;
 use moxxie_core::machine::MachineSeen;
@@ -55,6 +58,9 @@ pub(crate) fn profile(name: &str, destructive: bool) -> ProfileSpec {
         destructive_lowered: false,
         menu: !destructive,
         local_boot: LocalBoot::NotFound,
+        provisioning: Some(moxxie_core::net::Networks::read(["10.0.0.0/8", "fd00::/8"]).unwrap()),
+        approval: Default::default(),
+        contention: Contention::Freeze,
     }
 }
 
@@ -71,6 +77,8 @@ pub(crate) fn machine(n: u16, profile_id: &str) -> AssignmentSpec {
         protected: false,
         quarantined: false,
         local_boot: None,
+        provisioning: None,
+        approval: Some(Approval::Auto),
         source: "manual".into(),
     }
 }
@@ -107,8 +115,8 @@ pub(crate) async fn start(store: &Store, n: u16, session_id: u8, site: &Site, no
         .boot_alone::<(), Fine>(&claims(n), None, |view| {
             let known = view.by_mac.first().unwrap();
             let session = session(session_id, known, site, now);
-            let after = known.assignment.boot.started(None, None, site, now);
-            Ok((Some(Start { after, session, durable: false }), ()))
+            let after = known.assignment.boot.started(None, None, session.ip, site, now);
+            Ok((Some(Start { after, session, durable: false }.into()), ()))
         })
         .await
         .unwrap();
@@ -209,7 +217,7 @@ impl Store {
         &self,
         claims: &BootClaims,
         asked: Option<&ProfileName>,
-        step: impl FnOnce(&BootView) -> Result<(Option<Start>, T), E> + Send,
+        step: impl FnOnce(&BootView) -> Result<(Option<Begun>, T), E> + Send,
     ) -> Result<T, StepError<E>> {
         let mut said = None;
         let mut step = Some(step);

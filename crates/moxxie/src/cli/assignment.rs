@@ -25,7 +25,7 @@ const COLUMNS: &[Column] = &[
 ];
 
 /// The order in which people read an assignment.
-const FIELDS: [&str; 20] = [
+const FIELDS: [&str; 22] = [
     "mac_address",
     "extra_macs",
     "node_name",
@@ -41,6 +41,8 @@ const FIELDS: [&str; 20] = [
     "protected",
     "quarantined",
     "local_boot",
+    "provisioning",
+    "approval",
     "source",
     "revision",
     "created_at",
@@ -168,6 +170,12 @@ pub struct AssignmentFields {
     /// How it boots from disk: auto, exit, sanboot or 404; empty: as its profile says.
     #[arg(long, value_name = "HOW", value_parser = ["auto", "exit", "sanboot", "404", ""])]
     local_boot: Option<String>,
+    /// A network that it may boot its profile from; may be repeated. Empty: as its profile says; none: from nowhere.
+    #[arg(long, value_name = "NETWORK")]
+    provisioning: Vec<String>,
+    /// Whether an operator approves each boot: auto or manual; empty: as its profile says.
+    #[arg(long, value_name = "HOW", value_parser = ["auto", "manual", ""])]
+    approval: Option<String>,
 }
 
 impl AssignmentFields {
@@ -188,6 +196,8 @@ impl AssignmentFields {
         }
         set("boot_policy", self.policy.map(Value::from));
         set("local_boot", self.local_boot.map(optional));
+        set("provisioning", input::networks(self.provisioning));
+        set("approval", self.approval.map(optional));
         Ok(map)
     }
 }

@@ -119,6 +119,17 @@ pub fn patch_fields(current: &Value, fields: Map<String, Value>) -> Value {
     Value::Object(patch)
 }
 
+/// The networks of repeated flags: `none` alone is an empty list, an empty text no list. `None` when
+/// no flag was given.
+pub fn networks(given: Vec<String>) -> Option<Value> {
+    match given.as_slice() {
+        [] => None,
+        [only] if only.is_empty() => Some(Value::Null),
+        [only] if only == "none" => Some(Value::Array(vec![])),
+        _ => Some(given.into_iter().map(Value::from).collect()),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,6 +1,7 @@
 //! The command line: one file for each subcommand, one tree that names them all.
 
 pub mod apply;
+pub mod approve;
 pub mod asset;
 pub mod assignment;
 pub mod audit;
@@ -121,6 +122,8 @@ pub enum Command {
     /// Which machine boots which profile.
     #[command(subcommand)]
     Assignment(assignment::AssignmentCommand),
+    /// Let a machine boot that waits for approval.
+    Approve(approve::ApproveArgs),
     /// Kernels, initrds and other files of a profile.
     #[command(subcommand)]
     Asset(asset::AssetCommand),

@@ -25,7 +25,7 @@ const COLUMNS: &[Column] = &[
 ];
 
 /// The order in which people read a profile.
-const FIELDS: [&str; 17] = [
+const FIELDS: [&str; 20] = [
     "name",
     "profile_type",
     "description",
@@ -35,6 +35,9 @@ const FIELDS: [&str; 17] = [
     "boot_params",
     "menu",
     "local_boot",
+    "provisioning",
+    "approval",
+    "contention",
     "destructive",
     "destructive_reasons",
     "id",
@@ -134,6 +137,15 @@ pub struct ProfileFields {
     /// How its machines boot from disk: auto, exit, sanboot or 404.
     #[arg(long, value_name = "HOW", value_parser = ["auto", "exit", "sanboot", "404"])]
     local_boot: Option<String>,
+    /// A network that its machines may boot it from; may be repeated. Empty: as the site says; none: from nowhere.
+    #[arg(long, value_name = "NETWORK")]
+    provisioning: Vec<String>,
+    /// Whether an operator approves each boot by the code on the machine's screen: auto or manual.
+    #[arg(long, value_name = "HOW", value_parser = ["auto", "manual"])]
+    approval: Option<String>,
+    /// When two ask in the name of one machine: alarm, or freeze to quarantine it as well.
+    #[arg(long, value_name = "HOW", value_parser = ["alarm", "freeze"])]
+    contention: Option<String>,
     /// Whether booting it can erase a disk; only an admin can say no where the check says yes.
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     destructive: Option<bool>,
@@ -174,6 +186,9 @@ impl ProfileFields {
         set("description", self.description.map(Value::from));
         set("menu", self.menu.map(Value::from));
         set("local_boot", self.local_boot.map(Value::from));
+        set("provisioning", input::networks(self.provisioning));
+        set("approval", self.approval.map(Value::from));
+        set("contention", self.contention.map(Value::from));
         set("destructive", self.destructive.map(Value::from));
         let so_far = map.get("params").or_else(|| current.get("params"));
         if let Some(params) = input::params(so_far, self.params.as_deref(), &self.param)? {

@@ -2,8 +2,8 @@
 
 use crate::app::App;
 use crate::http::api::v1::{
-    apply, assets, assignments, audit, backup, config, downloads, events, explain, extract, machines,
-    profiles, tokens, uploads,
+    apply, approvals, assets, assignments, audit, backup, config, downloads, events, explain, extract,
+    machines, profiles, tokens, uploads,
 };
 use crate::http::{boot, docs, error, middleware, ops};
 use axum::Router;
@@ -50,6 +50,8 @@ pub fn described() -> OpenApiRouter<Arc<App>> {
         ))
         .routes(routes!(assignments::arm::arm))
         .routes(routes!(assignments::arm::disarm))
+        .routes(routes!(approvals::approve))
+        .routes(routes!(approvals::list))
         .routes(routes!(explain::explain))
         .routes(routes!(machines::list))
         .routes(routes!(downloads::list))

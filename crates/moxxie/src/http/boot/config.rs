@@ -1,5 +1,6 @@
 //! `GET /boot/configs/{profile}/{mac}`: one machine's config, once.
 
+use super::contention::Second;
 use crate::app::App;
 use crate::compose::{self, For, Tokens};
 use crate::http::error::BootError;
@@ -16,7 +17,7 @@ use moxxie_core::audit::AuditRecord;
 use moxxie_core::boot::claims::BootClaims;
 use moxxie_core::boot::decide::Known;
 use moxxie_core::boot::event::EventKind;
-use moxxie_core::boot::session::{Refusal, Session, may_fetch};
+use moxxie_core::boot::session::{Refusal, Session, may_fetch, rival};
 use moxxie_core::mac::MacAddr;
 use moxxie_core::name::ProfileName;
 use moxxie_core::secret::MASK;
@@ -134,6 +135,8 @@ async fn deliver(fetch: Fetch, token: Option<&str>) -> Result<Response, BootErro
     };
     let now = app.clock.now();
     let mut machine = None;
+    let mut second = None;
+    let site = &app.config().site;
     let step = |session: &Session, known: &Known| {
         let assignment = &known.assignment;
         let genuine = token.is_genuine(&app.key, &assignment.id, session.generation, Purpose::Config);
@@ -141,7 +144,11 @@ async fn deliver(fetch: Fetch, token: Option<&str>) -> Result<Response, BootErro
         if !genuine || !named {
             return Err(Stop::Refused(Refusal::Foreign));
         }
-        may_fetch(session, known, peer, &app.config().site, now).map_err(Stop::Refused)?;
+        may_fetch(session, known, peer, site, now).map_err(|why| {
+            let rival = rival(session, known, peer, site, now);
+            second = rival.map(|rival| Second::new(rival, session, known, peer));
+            Stop::Refused(why)
+        })?;
         let report = mint(&app.key, session.id, &assignment.id, session.generation, Purpose::Report);
         let own = mint(&app.key, session.id, &assignment.id, session.generation, Purpose::Config);
         let (text, kind) = render(
@@ -178,7 +185,7 @@ async fn deliver(fetch: Fetch, token: Option<&str>) -> Result<Response, BootErro
         machine = Some((waves::name(known), known.shelf.clone()));
         Ok((Delivery { resource: resource.clone(), digest, audit, event }, (text, kind)))
     };
-    match app.read().redeem(token.session, &app.config().site, now, step).await {
+    match app.read().redeem(token.session, site, now, step).await {
         Ok(Some((Redeemed::First | Redeemed::Repeat, (text, kind)))) => {
             if let Some((mac, shelf)) = machine {
                 app.waves.delivered(mac, &shelf);
@@ -187,7 +194,12 @@ async fn deliver(fetch: Fetch, token: Option<&str>) -> Result<Response, BootErro
         }
         Ok(Some((Redeemed::Refused, _))) => Err(refuse(Refusal::Spent)),
         Ok(None) => Err(refuse(Refusal::Foreign)),
-        Err(StepError::Step(Stop::Refused(why))) => Err(refuse(why)),
+        Err(StepError::Step(Stop::Refused(why))) => {
+            if let Some(second) = second {
+                second.report(&app, peer).await;
+            }
+            Err(refuse(why))
+        }
         Err(StepError::Step(Stop::NoSuchFile)) => Err(BootError::not_found("moxxie: no such file")),
         Err(StepError::Step(Stop::TooDestructive(reason))) => {
             let message =

@@ -1,6 +1,6 @@
 //! The one gate, served: looks the machine up, decides, and writes the answer as a script.
 
-use super::reply;
+use super::{contention, reply};
 use crate::app::App;
 use crate::clock::random;
 use crate::compose::{self, ComposeError, For, Tokens};
@@ -11,9 +11,10 @@ use crate::waves;
 use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Response};
 use moxxie_core::assignment::BootPolicy;
+use moxxie_core::boot::approval::{self, Asker};
 use moxxie_core::boot::claims::BootClaims;
 use moxxie_core::boot::decide::{
-    Ask, BootView, Decision, Known, LostRule, Outcome, Shelf, decide, most_starts,
+    Ask, BootView, Decision, Known, LostRule, Outcome, Shelf, Wait, decide, most_starts,
 };
 use moxxie_core::boot::event::EventKind;
 use moxxie_core::boot::session::Session;
@@ -21,13 +22,14 @@ use moxxie_core::boot::state::BootRecord;
 use moxxie_core::boot::wave::{self, Turn};
 use moxxie_core::ipxe::word::MAX_WORD;
 use moxxie_core::ipxe::{self, Menu, MenuItem, Text, Word};
+use moxxie_core::mac::MacAddr;
 use moxxie_core::machine::MachineSeen;
 use moxxie_core::name::ProfileName;
 use moxxie_core::profile::LocalBoot;
 use moxxie_core::site::Site;
 use moxxie_core::time::Timestamp;
 use moxxie_core::token::{Purpose, SessionId, mint};
-use moxxie_store::Start;
+use moxxie_store::{Begun, Held, Start};
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -35,6 +37,9 @@ use std::sync::Arc;
 const MENU_MS: u32 = 30_000;
 /// Seconds that an armed machine is told to wait while the database is away.
 const WAIT: u64 = 5;
+
+/// Seconds, and up to five more, until a machine that waits for an operator asks again.
+const HELD: u32 = 5;
 
 /// The labels of further NICs.
 const OTHER_MACS: [&str; 7] = ["mac1", "mac2", "mac3", "mac4", "mac5", "mac6", "mac7"];
@@ -126,7 +131,7 @@ pub async fn answer(
     let decision = decide(claims, &view, ask, peer, &app.config().site, request.now);
     if !needs_database(&view, &decision) {
         leave_the_line(app, &view);
-        note(app, &request, &decision);
+        note(app, &request, &decision, main_mac(&view));
         return Ok(say(&request, &view, &decision));
     }
     if !look.fresh {
@@ -140,6 +145,12 @@ pub async fn answer(
 /// Whether the answer depends on a window, whose truth is in the database alone.
 fn needs_database(view: &BootView, decision: &Decision) -> bool {
     matches!(decision.outcome, Outcome::Boot { .. }) || view.by_mac.iter().chain(&view.by_uuid).any(may_boot)
+}
+
+/// The address that the machine is known by, whichever of its own it named.
+fn main_mac(view: &BootView) -> Option<MacAddr> {
+    let known = view.by_mac.first().or(view.by_uuid.as_ref())?;
+    Some(known.assignment.spec.mac_address)
 }
 
 /// Whether a window of this machine is open, or it has none to open.
@@ -163,6 +174,7 @@ fn never_seen_the_database(app: &App, request: &Request<'_>) -> Response {
         reason: "moxxie has not reached its database since it was started".into(),
         next_step: "see /readyz and the server's log".into(),
         event: EventKind::Local,
+        alarm: None,
         lost: vec![],
     };
     say(request, &BootView::default(), &decision)
@@ -177,6 +189,7 @@ fn unknown_in_an_outage(app: &App, request: &Request<'_>) -> Response {
         reason: "moxxie's database does not answer, and this machine was unknown when it last did".into(),
         next_step: "see /readyz and the server's log, then start the machine again".into(),
         event: EventKind::Local,
+        alarm: None,
         lost: vec![],
     };
     say(request, &BootView::default(), &decision)
@@ -196,10 +209,10 @@ async fn in_transaction(app: &Arc<App>, request: &Request<'_>) -> Result<Respons
             let ask = asked.as_ref().map_or(Ask::Menu, Ask::Profile);
             let site = &step_app.config().site;
             let request = Request { ask, claims: &claims, peer, links: links.clone(), now, site };
-            let (start, response, decision) = start_or_say(&step_app, &request, view, session);
+            let (begun, response, decision) = start_or_say(&step_app, &request, view, session);
             // Nobody listens when the machine has gone away.
-            let _ = answers.send((response, decision));
-            start
+            let _ = answers.send((response, decision, main_mac(view)));
+            begun
         }
     };
     if let Err(error) = app.boots.start(claims, asked, Box::new(step)).await {
@@ -207,10 +220,10 @@ async fn in_transaction(app: &Arc<App>, request: &Request<'_>) -> Result<Respons
         return Err(error.into());
     }
     // The last answer is the one that was committed.
-    let Some((response, decision)) = answered.try_iter().last() else {
+    let Some((response, decision, machine)) = answered.try_iter().last() else {
         return Err(BootError::later("moxxie: cannot start boot, wait"));
     };
-    note(app, request, &decision);
+    note(app, request, &decision, machine);
     Ok(response)
 }
 
@@ -219,11 +232,31 @@ fn start_or_say(
     request: &Request<'_>,
     view: &BootView,
     session: SessionId,
-) -> (Option<Start>, Response, Decision) {
+) -> (Option<Begun>, Response, Decision) {
     let decision = decide(request.claims, view, request.ask, request.peer, request.site, request.now);
-    let Outcome::Boot { known, after } = &decision.outcome else {
-        leave_the_line(app, view);
-        return (None, say(request, view, &decision), decision);
+    let held = |known: &Known, after: &BootRecord, quarantine| {
+        Begun::Held(Held { assignment_id: known.assignment.id.clone(), after: after.clone(), quarantine })
+    };
+    let (known, after) = match &decision.outcome {
+        Outcome::Boot { known, after } => (known, after),
+        Outcome::Freeze { known, after } => {
+            app.waves.finished(waves::name(known));
+            let quarantine = contention::quarantine(app, known, request.peer, &decision.reason);
+            let begun = held(known, after, Some(quarantine));
+            return (Some(begun), say(request, view, &decision), decision);
+        }
+        Outcome::Wait { known, wait: Wait::Approval(asker), after } => {
+            let begun = after.as_ref().map(|after| held(known, after, None));
+            let response = match approval_script(request, known, &code_of(app, known, asker)) {
+                Ok(text) => reply::script(text),
+                Err(_) => say(request, view, &decision),
+            };
+            return (begun, response, decision);
+        }
+        _ => {
+            leave_the_line(app, view);
+            return (None, say(request, view, &decision), decision);
+        }
     };
     // Before anything is prepared: a waiting machine asks again and again.
     let boot = match waiting_script(app, request, known) {
@@ -232,7 +265,7 @@ fn start_or_say(
         Err(error) => Err(error),
     };
     match boot {
-        Ok((text, start)) => (Some(start), reply::script(text), decision),
+        Ok((text, start)) => (Some(start.into()), reply::script(text), decision),
         // Nothing is committed: the window stays as it is until the cause is mended.
         Err(error) => {
             app.waves.finished(waves::name(known));
@@ -318,6 +351,7 @@ fn waits(known: &Arc<Known>, lost: Vec<LostRule>) -> Decision {
         ),
         next_step: "it comes back by itself; limits.boots_in_flight and limits.asset_bytes_in_flight say how many may boot at once".into(),
         event: EventKind::BootWaiting,
+        alarm: None,
         lost,
     }
 }
@@ -333,8 +367,38 @@ pub fn cannot_boot(known: &Known, error: &ComposeError, lost: Vec<LostRule>) -> 
             known.assignment.spec.mac_address
         ),
         event: EventKind::BootError,
+        alarm: None,
         lost,
     }
+}
+
+/// The digits that this asker's screen shows now.
+pub fn code_of(app: &App, known: &Known, asker: &Asker) -> String {
+    let key = app.read().keys().current().derive(approval::KEY);
+    let boot = &known.assignment.boot;
+    asker.code(&key, &known.assignment.id, boot.generation, boot.asking.counter)
+}
+
+/// The screen of a machine that waits for its approval.
+fn approval_script(request: &Request<'_>, known: &Known, code: &str) -> Result<String, ComposeError> {
+    held_script(request, known, |held| ipxe::approve(held, &Text::new(code)))
+}
+
+/// The screen of a machine that waits for an operator.
+fn held_script(
+    request: &Request<'_>,
+    known: &Known,
+    write: impl FnOnce(&ipxe::Held<'_>) -> String,
+) -> Result<String, ComposeError> {
+    let spec = &known.assignment.spec;
+    let who = format!("{} ({}), profile {}", spec.node_name, spec.mac_address, known.shelf.profile.spec.name);
+    let [jitter]: [u8; 1] = random();
+    Ok(write(&ipxe::Held {
+        who: &Text::new(who),
+        seconds: HELD + u32::from(jitter % 6),
+        again: &request.again()?,
+        local: local_of(known),
+    }))
 }
 
 fn local_of(known: &Known) -> LocalBoot {
@@ -383,6 +447,14 @@ pub fn script_of(
         Outcome::Menu(local) => menu(request, view, decision, *local).map(Some),
         Outcome::BootUnassigned(shelf) => stranger(request, shelf).map(Some),
         Outcome::Boot { .. } => Ok(None),
+        // The code is for the eyes in front of the machine: whoever explains sees a mask.
+        Outcome::Wait { known, wait: Wait::Approval(_), .. } => {
+            approval_script(request, known, moxxie_core::secret::MASK).map(Some)
+        }
+        Outcome::Wait { known, wait: Wait::Frozen, .. } | Outcome::Freeze { known, .. } => {
+            let (why, next) = (Text::new(&decision.reason), Text::new(capitalized(&decision.next_step)));
+            held_script(request, known, |held| ipxe::frozen(held, &why, &next)).map(Some)
+        }
     }
 }
 
@@ -465,8 +537,11 @@ fn stranger(request: &Request<'_>, shelf: &Shelf) -> Result<String, ComposeError
 }
 
 /// Remembers the machine and what it was told. The machine does not wait for this.
-fn note(app: &App, request: &Request<'_>, decision: &Decision) {
+fn note(app: &App, request: &Request<'_>, decision: &Decision, known_by: Option<MacAddr>) {
     let claims = request.claims;
+    if let Some(alarm) = &decision.alarm {
+        contention::alarm(app, known_by.or(claims.mac), request.peer, alarm);
+    }
     // It will fetch its files from the same address, without saying who it is.
     let boots = match &decision.outcome {
         Outcome::Boot { known, .. } => {
@@ -482,7 +557,14 @@ fn note(app: &App, request: &Request<'_>, decision: &Decision) {
         "" => decision.reason.clone(),
         next => format!("{} ({next})", decision.reason),
     };
-    let event = app.event(decision.event, claims.mac, Some(request.peer), &message);
+    let mac = match decision.event {
+        EventKind::BootContention => {
+            metrics::counter!("moxxie_boot_contention_total").increment(1);
+            known_by.or(claims.mac)
+        }
+        _ => claims.mac,
+    };
+    let event = app.event(decision.event, mac, Some(request.peer), &message);
     let answer = match decision.event {
         EventKind::BootWaiting => "wait",
         _ => outcome_name(&decision.outcome),
@@ -521,5 +603,7 @@ pub fn outcome_name(outcome: &Outcome) -> &'static str {
         Outcome::Local(_) => "local",
         Outcome::Boot { .. } => "boot",
         Outcome::BootUnassigned(_) => "boot-unassigned",
+        Outcome::Wait { .. } => "wait",
+        Outcome::Freeze { .. } => "freeze",
     }
 }

@@ -158,6 +158,8 @@ impl Work<'_> {
             Some(old) => self.app.read().assignments_of(&old.id).await?,
             None => vec![],
         };
+        let before = old.as_ref().and_then(|p| p.spec.provisioning.as_ref());
+        check::provisioning(spec.provisioning.as_ref(), before, &self.app.config().site)?;
         check::profile(&spec, &assigned, &self.app.config().site)?;
         let now = self.app.clock.now();
         let next = match &old {
@@ -230,6 +232,8 @@ impl Work<'_> {
             input.armed = None;
         }
         let spec = machine::spec(input, &profile, old.as_ref().map(|k| &k.assignment), "apply")?;
+        let before = old.as_ref().and_then(|k| k.assignment.spec.provisioning.as_ref());
+        check::provisioning(spec.provisioning.as_ref(), before, &app.config().site)?;
         let name = spec.mac_address.to_string();
         if self.done.iter().any(|d| d.kind == "assignment" && d.name == name) {
             return Err(ApiError::field("/mac_address", format!("{name} stands twice in this set")));

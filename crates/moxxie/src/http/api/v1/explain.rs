@@ -12,7 +12,7 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::HeaderMap;
 use moxxie_core::boot::claims::BootClaims;
-use moxxie_core::boot::decide::{Ask, Decision, Known, Outcome, Shelf, decide};
+use moxxie_core::boot::decide::{Ask, BootView, Decision, Known, Outcome, Shelf, decide};
 use moxxie_core::boot::plan::BootPlan;
 use moxxie_core::ipxe::{self, Text};
 use moxxie_core::profile::{ProfileSpec, Source};
@@ -21,6 +21,7 @@ use moxxie_core::secret::{MASK, mask_params, mask_text};
 use moxxie_store::assets::Condition;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 /// The same decision as the machine's, with secrets masked.
@@ -39,7 +40,7 @@ pub async fn explain(
     headers: HeaderMap,
     query: Query,
 ) -> ApiResult<Json<Value>> {
-    let claims = BootClaims::parse(query.pairs()).map_err(ApiError::bad_request)?;
+    let mut claims = BootClaims::parse(query.pairs()).map_err(ApiError::bad_request)?;
     if claims.is_anonymous() {
         return Err(ApiError::field("/mac", "name a machine: mac=… or uuid=…"));
     }
@@ -47,11 +48,12 @@ pub async fn explain(
         Links::of(app.config().public_url.as_deref(), &headers, door).map_err(ApiError::bad_request)?;
     let mut warnings = Vec::new();
     let site = &app.config().site;
-    let peer = claims.ip.or_else(|| site.provisioning.example());
+    let view = app.read().boot_view(&claims, None).await?;
+    let assumed = assumed(&mut claims, &view);
+    let peer = claims.ip.or(assumed).or_else(|| site.provisioning.example());
     let peer = peer.ok_or_else(|| {
         ApiError::field("/ip", "name the address it asks from: no provisioning network is set")
     })?;
-    let view = app.read().boot_view(&claims, None).await?;
     let now = app.clock.now();
     let mut decision = decide(&claims, &view, Ask::Menu, peer, site, now);
     let known = view.by_mac.first().or(view.by_uuid.as_ref());
@@ -112,6 +114,21 @@ pub async fn explain(
         "assets": assets,
         "warnings": warnings,
     })))
+}
+
+/// The address that the machine last asked from in its window, and to the claims what it said of
+/// itself then: whoever asks for an explanation of its MAC address means the machine itself, and not a
+/// second one.
+fn assumed(claims: &mut BootClaims, view: &BootView) -> Option<IpAddr> {
+    let boot = &view.by_mac.first().or(view.by_uuid.as_ref())?.assignment.boot;
+    let waiting = boot.asking.waiting.iter().max_by_key(|w| w.seen_at);
+    let asker = boot.asking.approved.as_ref().map(|a| &a.asker).or(waiting.map(|w| &w.asker));
+    if let Some(asker) = asker {
+        claims.uuid = claims.uuid.or(asker.uuid);
+        claims.serial = claims.serial.take().or(asker.serial.clone());
+    }
+    let approved = asker.and_then(|asker| asker.network.hosts().next());
+    boot.asked_from.or(waiting.map(|w| w.ip)).or(approved)
 }
 
 struct Prepared {
@@ -228,6 +245,7 @@ fn shown(decision: &Decision, known: Option<&Known>) -> Value {
         "rule": decision.rule,
         "reason": decision.reason,
         "next_step": decision.next_step,
+        "alarm": decision.alarm,
         "profile": known.map(|k| &k.shelf.profile.spec.name),
         "local_boot": match decision.outcome {
             Outcome::Local(how) => Some(how),

@@ -1,6 +1,7 @@
 //! Version 1: one file per endpoint, or per small resource.
 
 pub mod apply;
+pub mod approvals;
 pub mod assets;
 pub mod assignments;
 pub mod audit;

@@ -1,16 +1,20 @@
 //! An assignment in JSON.
 
 use crate::app::App;
+use crate::http::api::v1::profiles::check;
 use crate::http::api::v1::profiles::wire::strip_read_only;
 use crate::http::error::{ApiError, ApiResult};
 use crate::http::extract::typed;
 use moxxie_core::access::Role;
 use moxxie_core::assignment::{Assignment, AssignmentSpec, BootPolicy};
+use moxxie_core::boot::approval::Approval;
 use moxxie_core::boot::decide::Known;
+use moxxie_core::boot::place;
 use moxxie_core::boot::state::BootState;
 use moxxie_core::mac::MacAddr;
 use moxxie_core::machine::{MachineUuid, Serial, UuidError};
 use moxxie_core::name::{NodeName, ProfileName};
+use moxxie_core::net::Networks;
 use moxxie_core::params::Params;
 use moxxie_core::profile::{LocalBoot, Profile};
 use moxxie_core::secret::{mask_params, unmask};
@@ -62,6 +66,13 @@ pub struct AssignmentInput {
     /// Overrides the profile's.
     #[schema(value_type = Option<String>)]
     pub local_boot: Option<LocalBoot>,
+    /// Networks that it may boot its profile from, within the site's; overrides the profile's.
+    #[serde(default, deserialize_with = "place::networks")]
+    #[schema(value_type = Option<Vec<String>>)]
+    pub provisioning: Option<Networks>,
+    /// Overrides the profile's: `auto` or `manual`.
+    #[schema(value_type = Option<String>)]
+    pub approval: Option<Approval>,
     /// Only when creating: `false` leaves it unarmed.
     pub armed: Option<bool>,
 }
@@ -101,6 +112,10 @@ pub struct AssignmentView {
     pub quarantined: bool,
     #[schema(value_type = Option<String>)]
     pub local_boot: Option<LocalBoot>,
+    #[schema(value_type = Option<Vec<String>>)]
+    pub provisioning: Option<Networks>,
+    #[schema(value_type = Option<String>)]
+    pub approval: Option<Approval>,
     /// `manual`, `apply`, …
     pub source: String,
     /// Deliveries left in the open window.
@@ -156,6 +171,8 @@ pub fn view(
         protected: spec.protected,
         quarantined: spec.quarantined,
         local_boot: spec.local_boot,
+        provisioning: spec.provisioning.clone(),
+        approval: spec.approval,
         source: spec.source.clone(),
         attempts_left: boot.attempts_left,
         revision: assignment.revision,
@@ -196,6 +213,8 @@ pub async fn read(
     let input: AssignmentInput = typed(strip_read_only(body, &READ_ONLY, current)?)?;
     let profile = profile(app, &input).await?;
     let spec = spec(input.clone(), &profile, old.map(|k| &k.assignment), source)?;
+    let before = old.and_then(|k| k.assignment.spec.provisioning.as_ref());
+    check::provisioning(spec.provisioning.as_ref(), before, &app.config().site)?;
     Ok((spec, profile, input.armed))
 }
 
@@ -253,6 +272,8 @@ pub fn spec(
         protected: input.protected,
         quarantined: input.quarantined,
         local_boot: input.local_boot,
+        provisioning: input.provisioning,
+        approval: input.approval,
         source: old.map_or_else(|| source.to_owned(), |a| a.spec.source.clone()),
     })
 }

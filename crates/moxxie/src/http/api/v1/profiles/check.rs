@@ -5,6 +5,8 @@ use crate::http::error::{ApiError, ApiResult, FieldError};
 use crate::http::links::Links;
 use moxxie_core::assignment::{Assignment, BootPolicy};
 use moxxie_core::boot::claims::BootClaims;
+use moxxie_core::boot::place;
+use moxxie_core::net::Networks;
 use moxxie_core::params;
 use moxxie_core::platform::{self, Severity};
 use moxxie_core::profile::ProfileSpec;
@@ -65,6 +67,20 @@ pub fn profile(spec: &ProfileSpec, assigned: &[Assignment], site: &Site) -> ApiR
         }
     }
     if errors.is_empty() { Ok(()) } else { Err(ApiError::fields(errors)) }
+}
+
+/// Checks a list of networks against the site's, which bound it. A list that stays as it is passes:
+/// the site's may have changed since, and a change of something else is not refused for that.
+pub fn provisioning(list: Option<&Networks>, before: Option<&Networks>, site: &Site) -> ApiResult<()> {
+    match list.filter(|_| list != before).and_then(|list| place::beyond(list, site)) {
+        None => Ok(()),
+        Some(net) => Err(ApiError::field(
+            "/provisioning",
+            format!(
+                "{net} is outside the site's provisioning networks (access.provisioning), which bound this list"
+            ),
+        )),
+    }
 }
 
 /// Checks an assignment against its profile: its values must render, today.

@@ -26,6 +26,7 @@ pub async fn create(
     JsonBody(body): JsonBody,
 ) -> ApiResult<Response> {
     let spec = wire::read(body, None, wire::Silence::Computes)?;
+    check::provisioning(spec.provisioning.as_ref(), None, &app.config().site)?;
     check::profile(&spec, &[], &app.config().site)?;
     let profile = app.write().create_profile(&new_id(), &spec, &app.by(actor.name, peer)).await?;
     let mut response = tagged(StatusCode::CREATED, profile.revision, &wire::view(&profile, Role::Admin));

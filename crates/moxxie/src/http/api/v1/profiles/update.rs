@@ -73,6 +73,8 @@ async fn change(
 ) -> ApiResult<Response> {
     let spec = wire::read(body, Some(&old), silence)?;
     let assigned = app.read().assignments_of(&old.id).await?;
+    let before = old.spec.provisioning.as_ref();
+    check::provisioning(spec.provisioning.as_ref(), before, &app.config().site)?;
     check::profile(&spec, &assigned, &app.config().site)?;
     // Without If-Match the caller still cannot undo what somebody else saved in between: the
     // change was made of the revision that was just read.

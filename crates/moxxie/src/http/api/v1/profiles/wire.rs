@@ -3,7 +3,11 @@
 use crate::http::error::{ApiError, ApiResult, FieldError};
 use crate::http::extract::typed;
 use moxxie_core::access::Role;
+use moxxie_core::boot::approval::Approval;
+use moxxie_core::boot::place;
+use moxxie_core::boot::rival::Contention;
 use moxxie_core::name::ProfileName;
+use moxxie_core::net::Networks;
 use moxxie_core::params::Params;
 use moxxie_core::platform::{self, Reason};
 use moxxie_core::profile::{LocalBoot, Profile, ProfileSpec, Source};
@@ -52,6 +56,18 @@ pub struct ProfileInput {
     #[serde(default)]
     #[schema(value_type = String)]
     pub local_boot: LocalBoot,
+    /// Networks that its machines may boot it from, within the site's; null: all of those, empty: none.
+    #[serde(default, deserialize_with = "place::networks")]
+    #[schema(value_type = Option<Vec<String>>)]
+    pub provisioning: Option<Networks>,
+    /// `auto`, or `manual`: an operator approves each boot by the code on the machine's screen.
+    #[serde(default)]
+    #[schema(value_type = String)]
+    pub approval: Approval,
+    /// When two ask in the name of one machine: `alarm`, or `freeze` to quarantine it as well.
+    #[serde(default)]
+    #[schema(value_type = String)]
+    pub contention: Contention,
 }
 
 /// What is shown.
@@ -79,6 +95,12 @@ pub struct ProfileView {
     pub menu: bool,
     #[schema(value_type = String)]
     pub local_boot: LocalBoot,
+    #[schema(value_type = Option<Vec<String>>)]
+    pub provisioning: Option<Networks>,
+    #[schema(value_type = String)]
+    pub approval: Approval,
+    #[schema(value_type = String)]
+    pub contention: Contention,
     pub revision: i64,
     #[schema(value_type = String)]
     pub created_at: Timestamp,
@@ -116,6 +138,9 @@ pub fn view(profile: &Profile, role: Role) -> ProfileView {
         destructive_reasons: texts(&reasons(spec)),
         menu: spec.menu,
         local_boot: spec.local_boot,
+        provisioning: spec.provisioning.clone(),
+        approval: spec.approval,
+        contention: spec.contention,
         revision: profile.revision,
         created_at: profile.created_at,
         updated_at: profile.updated_at,
@@ -244,6 +269,9 @@ pub fn read(body: Value, old: Option<&Profile>, silence: Silence) -> ApiResult<P
         destructive_lowered: false,
         menu: input.menu,
         local_boot: input.local_boot,
+        provisioning: input.provisioning,
+        approval: input.approval,
+        contention: input.contention,
     };
     judge(&mut spec, input.destructive, old, silence)?;
     Ok(spec)

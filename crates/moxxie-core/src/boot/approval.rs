@@ -1,0 +1,249 @@
+//! Manual approval: a machine waits at its screen until an operator has read the code there.
+//!
+//! The code is made from who asks and from where, so two machines that ask in one name show two
+//! codes, and an approval is for the one whose screen was read. Nothing of it is secret for long:
+//! what protects it is that wrong guesses are few ([`MOST_WRONG`]).
+
+use crate::boot::claims::BootClaims;
+use crate::boot::decide::Known;
+use crate::machine::{MachineUuid, Serial};
+use crate::site::Site;
+use crate::time::{Span, Timestamp};
+use hmac::{Hmac, KeyInit, Mac};
+use ipnet::IpNet;
+use serde::{Deserialize, Serialize};
+use sha2::Sha256;
+use std::net::IpAddr;
+use std::str::FromStr;
+
+/// Whether somebody has to be there when a machine boots its profile.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Approval {
+    /// The open window is enough.
+    #[default]
+    Auto,
+    /// An operator approves each boot by the code on the machine's screen.
+    Manual,
+}
+
+impl Approval {
+    /// The spelling in JSON and in the database.
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            Approval::Auto => "auto",
+            Approval::Manual => "manual",
+        }
+    }
+
+    /// What holds for this machine: its own word, or its profile's.
+    pub fn of(known: &Known) -> Approval {
+        known.assignment.spec.approval.unwrap_or(known.shelf.profile.spec.approval)
+    }
+}
+
+impl FromStr for Approval {
+    type Err = ();
+    fn from_str(text: &str) -> Result<Self, ()> {
+        [Approval::Auto, Approval::Manual].into_iter().find(|a| a.as_str() == text).ok_or(())
+    }
+}
+
+/// Machines that may wait in the name of one assignment. Whoever asked longest ago makes room.
+pub const MOST_WAITING: usize = 4;
+/// Wrong codes until all machines that wait show new ones.
+pub const MOST_WRONG: i64 = 5;
+/// A waiting machine is written down again after this long.
+const NOTED: Span = Span::seconds(30);
+/// A machine that has not asked for this long waits no more.
+const GONE: Span = Span::minutes(2);
+
+/// Who asks, as far as anybody can tell.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Asker {
+    /// The UUID it sent, the same for both byte orders.
+    pub uuid: Option<MachineUuid>,
+    /// The serial number it sent.
+    pub serial: Option<Serial>,
+    /// The network that its token would be good for.
+    pub network: IpNet,
+}
+
+impl Asker {
+    /// The one behind a request.
+    pub fn new(claims: &BootClaims, peer: IpAddr, site: &Site) -> Asker {
+        Asker {
+            uuid: claims.uuid.map(|uuid| uuid.key()),
+            serial: claims.serial.clone(),
+            network: site.token_network(peer),
+        }
+    }
+
+    /// The four digits on its screen. `key` is the site key's own for this use; `counter` makes
+    /// others after too many wrong ones.
+    pub fn code(&self, key: &[u8; 32], assignment: &str, generation: i64, counter: i64) -> String {
+        let mut block = [0; 64];
+        block[..32].copy_from_slice(key);
+        let mut mac = Hmac::<Sha256>::new(&block.into());
+        let uuid = self.uuid.map(|uuid| uuid.to_string()).unwrap_or_default();
+        let serial = self.serial.as_ref().map_or("", Serial::as_str);
+        // None of the parts can hold a line break.
+        let network = self.network;
+        mac.update(format!("{assignment}\n{generation}\n{counter}\n{uuid}\n{serial}\n{network}").as_bytes());
+        let bytes: [u8; 32] = mac.finalize().into_bytes().into();
+        let number = bytes[..8].iter().fold(0_u64, |sum, byte| sum << 8 | u64::from(*byte));
+        format!("{:04}", number % 10_000)
+    }
+}
+
+/// The use that the codes' key is derived for.
+pub const KEY: &str = "approval";
+
+/// A machine that waits.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Waiting {
+    /// Who.
+    pub asker: Asker,
+    /// The address it last asked from.
+    pub ip: IpAddr,
+    /// When it first asked.
+    pub asked_at: Timestamp,
+    /// When it last asked, to half a minute.
+    pub seen_at: Timestamp,
+}
+
+/// An operator's approval.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Approved {
+    /// Of whom.
+    pub asker: Asker,
+    /// When.
+    pub at: Timestamp,
+    /// It may be started until then.
+    pub until: Timestamp,
+}
+
+/// Who waits for approval in one window, and who has it. Every new window begins with none.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Asking {
+    /// Goes up when the codes change.
+    pub counter: i64,
+    /// Wrong codes since then.
+    pub wrong: i64,
+    /// Who waits.
+    pub waiting: Vec<Waiting>,
+    /// Who may be started.
+    pub approved: Option<Approved>,
+    /// Why the machine was quarantined by itself ([`crate::boot::rival::Contention::Freeze`]).
+    pub frozen: Option<String>,
+}
+
+impl Asking {
+    /// Whether this asker may be started now.
+    pub fn approves(&self, asker: &Asker, now: Timestamp) -> bool {
+        self.approved.as_ref().is_some_and(|a| a.asker == *asker && now < a.until)
+    }
+
+    /// Whether this asker is among those that wait.
+    pub fn knows(&self, asker: &Asker) -> bool {
+        self.waiting.iter().any(|w| w.asker == *asker)
+    }
+
+    /// With this asker among those that wait; `None` when that is written down already.
+    pub fn asked(&self, asker: &Asker, ip: IpAddr, now: Timestamp) -> Option<Asking> {
+        let mut next = self.clone();
+        if let Some(waiting) = next.waiting.iter_mut().find(|w| w.asker == *asker) {
+            if waiting.ip == ip && now < waiting.seen_at + NOTED {
+                return None;
+            }
+            (waiting.ip, waiting.seen_at) = (ip, now);
+            return Some(next);
+        }
+        if next.waiting.len() >= MOST_WAITING {
+            next.waiting.sort_by_key(|w| w.seen_at);
+            next.waiting.remove(0);
+        }
+        next.waiting.push(Waiting { asker: asker.clone(), ip, asked_at: now, seen_at: now });
+        Some(next)
+    }
+
+    /// Those that still ask.
+    pub fn waiting_now(&self, now: Timestamp) -> impl Iterator<Item = &Waiting> {
+        self.waiting.iter().filter(move |w| now < w.seen_at + GONE)
+    }
+
+    /// With an approval of this one; it waits no more. An earlier approval is over.
+    pub fn given(&self, asker: &Asker, now: Timestamp, until: Timestamp) -> Asking {
+        let mut next = Asking { wrong: 0, ..self.clone() };
+        next.waiting.retain(|w| w.asker != *asker);
+        next.approved = Some(Approved { asker: asker.clone(), at: now, until });
+        next
+    }
+
+    /// After a wrong code: the [`MOST_WRONG`]th makes every code worthless.
+    pub fn missed(&self) -> Asking {
+        match self.wrong + 1 {
+            MOST_WRONG.. => Asking { wrong: 0, counter: self.counter + 1, ..self.clone() },
+            wrong => Asking { wrong, ..self.clone() },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn asker(serial: &str, network: &str) -> Asker {
+        Asker { uuid: None, serial: Serial::known(serial), network: network.parse().unwrap() }
+    }
+
+    #[test]
+    fn a_code_is_of_one_asker_in_one_window() {
+        let one = asker("A1", "10.0.0.0/24");
+        let code = one.code(&[7; 32], "a", 1, 0);
+        assert!(code.len() == 4 && code.bytes().all(|b| b.is_ascii_digit()), "{code}");
+        assert_eq!(code, one.code(&[7; 32], "a", 1, 0), "every replica shows the same");
+        let others = [
+            asker("A2", "10.0.0.0/24").code(&[7; 32], "a", 1, 0),
+            asker("A1", "10.0.1.0/24").code(&[7; 32], "a", 1, 0),
+            one.code(&[7; 32], "b", 1, 0),
+            one.code(&[7; 32], "a", 2, 0),
+            one.code(&[7; 32], "a", 1, 1),
+            one.code(&[8; 32], "a", 1, 0),
+        ];
+        assert!(others.iter().all(|other| *other != code), "{code} {others:?}");
+        // No more alike than chance makes four digits: about one in ten thousand.
+        let two = asker("A1", "10.0.1.0/24");
+        let same = (0..10_000).filter(|n| one.code(&[7; 32], "a", *n, 0) == two.code(&[7; 32], "a", *n, 0));
+        assert!(same.count() < 10);
+    }
+
+    #[test]
+    fn few_wait_and_few_guesses_are_free() {
+        let ip = IpAddr::from([10, 0, 0, 9]);
+        let mut asking = Asking::default();
+        for n in 0..20 {
+            let who = asker(&format!("S{n}"), "10.0.0.0/24");
+            asking = asking.asked(&who, ip, Timestamp(n)).unwrap();
+            assert!(asking.knows(&who) && asking.waiting.len() <= MOST_WAITING);
+        }
+        let last = asker("S19", "10.0.0.0/24");
+        assert_eq!(asking.asked(&last, ip, Timestamp(29_000)), None);
+        assert!(asking.asked(&last, ip, Timestamp(30_019)).is_some());
+        assert_eq!(asking.waiting_now(Timestamp(120_018)).count(), 1);
+
+        for wrong in 1..MOST_WRONG {
+            asking = asking.missed();
+            assert_eq!((asking.wrong, asking.counter), (wrong, 0));
+        }
+        asking = asking.missed();
+        assert_eq!((asking.wrong, asking.counter), (0, 1));
+
+        let given = asking.given(&last, Timestamp(5), Timestamp(9));
+        assert!(given.approves(&last, Timestamp(8)) && !given.approves(&last, Timestamp(9)));
+        assert!(!given.approves(&asker("S18", "10.0.0.0/24"), Timestamp(8)) && !given.knows(&last));
+        let text = serde_json::to_string(&given).unwrap();
+        assert_eq!(serde_json::from_str::<Asking>(&text).unwrap().approved.unwrap().asker, last);
+    }
+}
