@@ -185,7 +185,11 @@ pub(crate) async fn older_schema(store: &Store) {
         )
     };
     raw(first.to_owned()).await;
-    store.create_profile("p1", &profile("safe", false), &by(1)).await.unwrap();
+    let spec = profile("safe", false);
+    let old = Profile { id: "p1".into(), spec, revision: 1, created_at: Timestamp(1), updated_at: Timestamp(1) };
+    let mut tx = store.write().await.unwrap();
+    crate::profiles::insert(&mut tx, &old, 2).await.unwrap();
+    tx.commit().await.unwrap();
     let digest = Digest([1; 32]);
     for file in ["a", "b"] {
         raw(format!("INSERT INTO profile_assets VALUES ('p1', '{file}', '{digest}', 7, 3)")).await;
