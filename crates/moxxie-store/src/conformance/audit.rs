@@ -229,7 +229,7 @@ pub(crate) async fn crowd(store: &Arc<Store>) {
     let site = Site::default();
     let t = Timestamp(1_000_000);
     store.create_profile("p1", &profile("safe", false), &by(1)).await.unwrap();
-    for n in 1..=50 {
+    for n in 1..=60 {
         store.create_assignment(&format!("a{n}"), &machine(n, "p1"), &armed(false, &site, t), &by(1)).await.unwrap();
         start(store, n, n as u8, &site, t).await;
     }
@@ -242,7 +242,7 @@ pub(crate) async fn crowd(store: &Arc<Store>) {
         }));
         if n % 5 == 0 {
             let one = store.clone();
-            tasks.push(tokio::spawn(async move { arm(&one, n - 1, false, &Site::default(), t).await }));
+            tasks.push(tokio::spawn(async move { arm(&one, 50 + n / 5, false, &Site::default(), t).await }));
             let one = store.clone();
             tasks.push(tokio::spawn(async move { one.append_audit(&record(1)).await.unwrap() }));
         }

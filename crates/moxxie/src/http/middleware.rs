@@ -2,8 +2,9 @@
 //! for panics.
 
 use crate::app::App;
-use crate::http::error::{ApiError, BootError};
-use crate::http::extract::{Peer, Query};
+use crate::http::error::{ApiError, Because, BootError};
+use crate::http::extract::{Caller, Peer, Query};
+use crate::witness::Refusal;
 use axum::extract::{MatchedPath, Request, State};
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, Version, header};
 use axum::middleware::Next;
@@ -59,7 +60,7 @@ pub fn collapse_slashes(
 pub async fn every_request(
     State(app): State<Arc<App>>,
     matched: Option<MatchedPath>,
-    request: Request,
+    mut request: Request,
     next: Next,
 ) -> Response {
     let started = Instant::now();
@@ -68,10 +69,14 @@ pub async fn every_request(
     let path = request.uri().path().to_owned();
     let peer = Peer::of(request.extensions());
     let route = matched.as_ref().map_or("none", |m| m.as_str()).to_owned();
+    let caller = Caller::default();
+    request.extensions_mut().insert(caller.clone());
     let mut response = match check_head(&request).err() {
         Some((status, why)) => close(refusal(&path, status, why)),
         None if is_boot(&path) && !site::contains(&app.config().allow, peer.0) => {
             metrics::counter!("moxxie_outside_allowlist_total").increment(1);
+            let why = "network not allowed".to_owned();
+            app.refused(Refusal { kind: "network", peer: peer.0, who: None, target: asked(&method, &path), why });
             BootError::new(StatusCode::FORBIDDEN, "moxxie: network not allowed").into_response()
         }
         // A look at the head of a menu must not start a boot, nor one at a report make it.
@@ -100,6 +105,9 @@ pub async fn every_request(
     if response.extensions().get::<Panicked>().is_some() && !is_boot(&path) {
         response = ApiError::internal("a bug in moxxie; the log says where").into_response();
     }
+    if let Some(refusal) = refused(&response, (&method, &path, peer), &caller) {
+        app.refused(refusal);
+    }
     response.headers_mut().insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     let status = response.status();
     let elapsed = started.elapsed();
@@ -111,6 +119,29 @@ pub async fn every_request(
         elapsed_us = u64::try_from(elapsed.as_micros()).unwrap_or(u64::MAX), "request"
     );
     response
+}
+
+/// What was asked, as it may be written down.
+fn asked(method: &Method, path: &str) -> String {
+    format!("{} {}", method_label(method), secret_path(path))
+}
+
+/// What the audit log is told of an answer: refusals of the API, and those of limits. The boot
+/// routes tell theirs themselves, because they know why.
+fn refused(response: &Response, (method, path, peer): (&Method, &str, Peer), caller: &Caller) -> Option<Refusal> {
+    let kind = match response.status() {
+        StatusCode::TOO_MANY_REQUESTS => "limit",
+        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN if !is_boot(path) => "api",
+        _ => return None,
+    };
+    let because = response.extensions().get::<Because>();
+    Some(Refusal {
+        kind,
+        peer: peer.0,
+        who: caller.0.get().cloned(),
+        target: asked(method, path),
+        why: because.map_or_else(|| "too many requests".to_owned(), |because| because.0.clone()),
+    })
 }
 
 /// Methods by name; anything else is one label, so that clients cannot grow the metrics.

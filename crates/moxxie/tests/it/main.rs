@@ -6,6 +6,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
 mod api;
+mod audit;
 mod bad_input;
 mod boot;
 mod downloads;
@@ -20,6 +21,7 @@ mod roles;
 mod scrub;
 mod seats;
 mod shelf;
+mod syslog;
 mod threats;
 mod uploads;
 mod util;

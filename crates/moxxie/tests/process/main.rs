@@ -31,6 +31,7 @@ mod schema;
 mod server;
 mod shutdown;
 mod site;
+mod t14_audit_tamper;
 mod uploads;
 mod wire;
 mod writers;

@@ -10,9 +10,15 @@ use sqlx::{ConnectOptions, Executor, Row};
 const NEWER: &str = "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time) \
                      SELECT 9999, 'from the future', success, checksum, 1 FROM _sqlx_migrations WHERE version = 1";
 
+/// The newest schema that this version knows: its migrations have one file each.
+fn known() -> String {
+    let files = std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/../moxxie-store/migrations/sqlite"));
+    format!("up to {}", files.unwrap().count())
+}
+
 fn names_both(code: Option<i32>, out: &str, err: &str) {
     assert_eq!(code, Some(3), "{err}");
-    assert!(err.contains("9999") && err.contains("up to 2"), "{err}");
+    assert!(err.contains("9999") && err.contains(&known()), "{err}");
     assert_eq!(out, "", "it never listened");
 }
 
@@ -66,5 +72,5 @@ async fn a_newer_postgres_is_left_alone() {
     database.start_again().await;
     assert_eq!(server.ended().await.code(), Some(3));
     let err = server.err.text();
-    assert!(err.contains("9999") && err.contains("up to 2"), "{err}");
+    assert!(err.contains("9999") && err.contains(&known()), "{err}");
 }
