@@ -40,11 +40,9 @@ impl Store {
         let seq = bump_all(&mut tx).await?;
         let live = numbers(&mut tx).await?;
         // Sessions, their uses, MACs and files go with their owners.
-        for sql in [
-            "DELETE FROM node_boot_assignments",
-            "DELETE FROM boot_profiles",
-            "DELETE FROM api_tokens",
-        ] {
+        for sql in
+            ["DELETE FROM node_boot_assignments", "DELETE FROM boot_profiles", "DELETE FROM api_tokens"]
+        {
             tx.execute(sql, args![]).await?;
         }
         for (digest, size) in digests(backup) {

@@ -82,9 +82,7 @@ impl Link {
         match self {
             Link::Udp(socket) => socket.send(message.as_bytes()).await.map(drop),
             Link::Unix(socket) => socket.send(message.as_bytes()).await.map(drop),
-            Link::Tcp(stream) => {
-                stream.write_all(format!("{} {message}", message.len()).as_bytes()).await
-            }
+            Link::Tcp(stream) => stream.write_all(format!("{} {message}", message.len()).as_bytes()).await,
         }
     }
 

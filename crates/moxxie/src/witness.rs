@@ -317,7 +317,10 @@ mod tests {
         assert_eq!((out.len(), folder.again.len()), (MOST as usize, MOST as usize));
         folder.sweep(Timestamp(1_000_061_000), false, &mut out);
         assert_eq!(out.len(), MOST as usize + 1);
-        assert_eq!((out.last().unwrap().action.as_str(), counts(&out).pop()), ("access.left_out", Some(4400)));
+        assert_eq!(
+            (out.last().unwrap().action.as_str(), counts(&out).pop()),
+            ("access.left_out", Some(4400))
+        );
         assert!(folder.again.is_empty());
         folder.take(sighting(62_000, "x"), &mut out);
         assert_eq!(out.len(), MOST as usize + 2);

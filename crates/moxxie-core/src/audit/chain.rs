@@ -223,7 +223,11 @@ impl Verifier {
                 self.records += 1;
                 match self.remembered {
                     Some(kept) if kept.seq == seq && kept.hash != record.hash => {
-                        return Err(Problem::new(seq, What::Rewritten, format!("its hash is not {}", kept.hash)));
+                        return Err(Problem::new(
+                            seq,
+                            What::Rewritten,
+                            format!("its hash is not {}", kept.hash),
+                        ));
                     }
                     Some(kept) => self.found |= kept.seq == seq,
                     None => {}
@@ -262,7 +266,11 @@ impl Verifier {
                 return Err(Problem::new(head.seq + 1, What::Inserted, detail));
             }
             if head.hash != last.hash {
-                return Err(Problem::new(last.seq, What::Changed, "it is not the record that the log ends with"));
+                return Err(Problem::new(
+                    last.seq,
+                    What::Changed,
+                    "it is not the record that the log ends with",
+                ));
             }
         }
         match self.remembered {

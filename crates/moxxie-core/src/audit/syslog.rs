@@ -26,7 +26,8 @@ pub fn line(record: &Chained, origin: &Origin, most: usize) -> String {
     let refused = record.action.starts_with("access.");
     let priority = FACILITY * 8 + if refused { WARNING } else { INFO };
     let (host, action) = (name(&origin.host, 255), name(&record.action, 32));
-    let mut out = format!("<{priority}>1 {} {host} moxxie {} {action} [moxxie@32473", record.at, origin.process);
+    let mut out =
+        format!("<{priority}>1 {} {host} moxxie {} {action} [moxxie@32473", record.at, origin.process);
     let fields = [
         ("seq", record.seq.to_string()),
         ("actor", record.actor.clone()),

@@ -35,7 +35,8 @@ impl Store {
             }
             let sql = "SELECT hash FROM audit_log WHERE seq = $1";
             let gone = || StoreError::Corrupt("an audit record is missing: run `moxxie audit verify`".into());
-            let hash = tx.row(sql, args![last]).await?.ok_or_else(gone)?.text_or_null("hash")?.ok_or_else(gone)?;
+            let hash =
+                tx.row(sql, args![last]).await?.ok_or_else(gone)?.text_or_null("hash")?.ok_or_else(gone)?;
             let sql = "UPDATE audit_head SET pruning = $1, first_seq = $1 + 1, base_hash = $2";
             tx.execute(sql, args![last, hash.as_str()]).await?;
             pruned += tx.execute("DELETE FROM audit_log WHERE seq <= $1", args![last]).await?;

@@ -111,7 +111,8 @@ async fn tampering(store: &Store, whole: Link) {
     };
     raw(store, "CREATE TABLE kept AS SELECT * FROM audit_log").await.unwrap();
     raw(store, off).await.unwrap();
-    let head = format!("UPDATE audit_head SET seq = 70, hash = '{}', base_hash = '{}'", whole.hash, Digest([0; 32]));
+    let head =
+        format!("UPDATE audit_head SET seq = 70, hash = '{}', base_hash = '{}'", whole.hash, Digest([0; 32]));
     let cases = [
         ("UPDATE audit_log SET actor = 'eve' WHERE seq = 30", 30, What::Changed),
         ("UPDATE audit_log SET after_value = NULL WHERE seq = 1", 1, What::Changed),
@@ -230,7 +231,10 @@ pub(crate) async fn crowd(store: &Arc<Store>) {
     let t = Timestamp(1_000_000);
     store.create_profile("p1", &profile("safe", false), &by(1)).await.unwrap();
     for n in 1..=60 {
-        store.create_assignment(&format!("a{n}"), &machine(n, "p1"), &armed(false, &site, t), &by(1)).await.unwrap();
+        store
+            .create_assignment(&format!("a{n}"), &machine(n, "p1"), &armed(false, &site, t), &by(1))
+            .await
+            .unwrap();
         start(store, n, n as u8, &site, t).await;
     }
     let before = store.audit(None, 1).await.unwrap()[0].seq;

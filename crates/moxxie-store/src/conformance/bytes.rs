@@ -186,7 +186,8 @@ pub(crate) async fn older_schema(store: &Store) {
     };
     raw(first.to_owned()).await;
     let spec = profile("safe", false);
-    let old = Profile { id: "p1".into(), spec, revision: 1, created_at: Timestamp(1), updated_at: Timestamp(1) };
+    let old =
+        Profile { id: "p1".into(), spec, revision: 1, created_at: Timestamp(1), updated_at: Timestamp(1) };
     let mut tx = store.write().await.unwrap();
     crate::profiles::insert(&mut tx, &old, 2).await.unwrap();
     tx.commit().await.unwrap();

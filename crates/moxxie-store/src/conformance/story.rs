@@ -507,10 +507,7 @@ async fn newer_schema(store: &Store) {
     let sql = "SELECT MAX(version) AS newest FROM _sqlx_migrations WHERE version < 9999";
     let newest = store.read().await.unwrap().row(sql, args![]).await.unwrap().unwrap().int("newest").unwrap();
     let error = store.migrate().await.unwrap_err();
-    assert!(
-        matches!(error, StoreError::NewerSchema { found: 9999, known } if known == newest),
-        "{error}"
-    );
+    assert!(matches!(error, StoreError::NewerSchema { found: 9999, known } if known == newest), "{error}");
     assert_eq!(schema(store).await, before);
     let mut tx = store.write().await.unwrap();
     tx.execute("DELETE FROM _sqlx_migrations WHERE version = 9999", args![]).await.unwrap();

@@ -123,7 +123,8 @@ pub async fn run(options: &ClientOptions, args: AuditArgs) -> anyhow::Result<Exi
             tell(options.output, &verify_file(&path, head)?)
         }
         AuditCommand::Verify(VerifyArgs { file: None, head }) => {
-            let query: Vec<(&str, String)> = head.map(|head| ("head", head.to_string())).into_iter().collect();
+            let query: Vec<(&str, String)> =
+                head.map(|head| ("head", head.to_string())).into_iter().collect();
             let path = ["api", "v1", "audit", "verify"];
             let client = options.client()?;
             // No time limit of its own: a long log takes long to read.
@@ -136,12 +137,18 @@ pub async fn run(options: &ClientOptions, args: AuditArgs) -> anyhow::Result<Exi
 }
 
 /// Writes the lines as they come. What breaks off is an error, and no whole file.
-async fn export(client: &Client, query: &[(&str, String)], to: &mut (impl io::Write + Send)) -> anyhow::Result<()> {
+async fn export(
+    client: &Client,
+    query: &[(&str, String)],
+    to: &mut (impl io::Write + Send),
+) -> anyhow::Result<()> {
     let mut response = client
         .send(|| Ok(client.authorized(Method::GET, &AUDIT, query)?.header(ACCEPT, "application/x-ndjson")))
         .await?;
-    while let Some(chunk) =
-        timeout(STALL, response.chunk()).await.context("the transfer stands still")?.map_err(|e| client.broken(e))?
+    while let Some(chunk) = timeout(STALL, response.chunk())
+        .await
+        .context("the transfer stands still")?
+        .map_err(|e| client.broken(e))?
     {
         // JSON has control characters as escapes only: safe on a terminal.
         to.write_all(&chunk)?;

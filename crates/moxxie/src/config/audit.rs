@@ -76,7 +76,9 @@ mod tests {
         assert_eq!(sink("udp://10.0.0.9"), Ok(Some(Sink::Udp("10.0.0.9:514".into()))));
         assert_eq!(sink("tcp://[fd00::9]:6514"), Ok(Some(Sink::Tcp("[fd00::9]:6514".into()))));
         assert_eq!(sink("unix:///dev/log"), Ok(Some(Sink::Unix("/dev/log".into()))));
-        for bad in ["", "10.0.0.9:514", "udp://", "udp://u:canary@h", "tcp://h/canary", "unix://h/x", "unix://"] {
+        for bad in
+            ["", "10.0.0.9:514", "udp://", "udp://u:canary@h", "tcp://h/canary", "unix://h/x", "unix://"]
+        {
             let (key, why) = sink(bad).unwrap_err();
             assert!(key == "audit.syslog" && !why.contains("canary"), "{bad}: {why}");
         }

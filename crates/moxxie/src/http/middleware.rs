@@ -76,7 +76,13 @@ pub async fn every_request(
         None if is_boot(&path) && !site::contains(&app.config().allow, peer.0) => {
             metrics::counter!("moxxie_outside_allowlist_total").increment(1);
             let why = "network not allowed".to_owned();
-            app.refused(Refusal { kind: "network", peer: peer.0, who: None, target: asked(&method, &path), why });
+            app.refused(Refusal {
+                kind: "network",
+                peer: peer.0,
+                who: None,
+                target: asked(&method, &path),
+                why,
+            });
             BootError::new(StatusCode::FORBIDDEN, "moxxie: network not allowed").into_response()
         }
         // A look at the head of a menu must not start a boot, nor one at a report make it.
@@ -128,7 +134,11 @@ fn asked(method: &Method, path: &str) -> String {
 
 /// What the audit log is told of an answer: refusals of the API, and those of limits. The boot
 /// routes tell theirs themselves, because they know why.
-fn refused(response: &Response, (method, path, peer): (&Method, &str, Peer), caller: &Caller) -> Option<Refusal> {
+fn refused(
+    response: &Response,
+    (method, path, peer): (&Method, &str, Peer),
+    caller: &Caller,
+) -> Option<Refusal> {
     let kind = match response.status() {
         StatusCode::TOO_MANY_REQUESTS => "limit",
         StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN if !is_boot(path) => "api",

@@ -12,17 +12,8 @@ const MAC: &str = "52:54:00:00:00:11";
 /// A statement behind the server's back.
 async fn sql(site: &Site, text: &str) {
     let file = site.dir.path().join("moxxie.db");
-    let mut connection =
-        sqlx::sqlite::SqliteConnectOptions::new().filename(file).connect().await.unwrap();
+    let mut connection = sqlx::sqlite::SqliteConnectOptions::new().filename(file).connect().await.unwrap();
     connection.execute(sqlx::AssertSqlSafe(text.to_owned())).await.unwrap();
-}
-
-fn fields(record: &Value) -> (&str, &str, &str, &str) {
-    let text = |value: &Value| match value.as_str() {
-        Some(text) => Box::leak(text.to_owned().into_boxed_str()),
-        None => "",
-    };
-    (text(&record["actor"]), text(&record["after"]["kind"]), text(&record["target"]), text(&record["peer"]))
 }
 
 #[tokio::test]
@@ -33,7 +24,12 @@ async fn refused_accesses_are_remembered_and_folded() {
     let wrong = "mox_x1YWeUyG92Nq-W3GgVX8olw2aFwKdhqnezfmUlsW7QY";
     let viewer = site.viewer().await.to_owned();
     for n in 0..20 {
-        site.anonymous("GET", "/api/v1/tokens").from(&format!("10.0.9.{n}")).token(wrong).send().await.is(401);
+        site.anonymous("GET", "/api/v1/tokens")
+            .from(&format!("10.0.9.{n}"))
+            .token(wrong)
+            .send()
+            .await
+            .is(401);
         site.anonymous("GET", "/api/v1/tokens?q=canary").token(&viewer).send().await.is(403);
     }
     site.boot(&format!("/boot/configs/deb/{MAC}?t={}", &wrong[4..])).await.is(403);
@@ -54,7 +50,10 @@ async fn refused_accesses_are_remembered_and_folded() {
     assert_eq!((count("unknown", "report"), count("unknown", "network")), (1, 1));
     assert_eq!(seen.len(), 8, "one for each first, one for what came again: {text}");
     let outside = seen.iter().find(|r| r["after"]["kind"] == "network").unwrap();
-    assert_eq!(fields(outside), ("unknown", "network", "GET /boot/menu.ipxe", "203.0.113.9"));
+    assert_eq!(
+        (&outside["target"], &outside["peer"]),
+        (&json!("GET /boot/menu.ipxe"), &json!("203.0.113.9"))
+    );
     // What worked, or was merely wrong, is none.
     site.get(PROFILES).await.is(200);
     site.get("/api/v1/nothing").await.is(404);
@@ -115,7 +114,8 @@ async fn a_changed_secret_shows_that_it_changed() {
     let site = Site::start().await;
     site.profile(talos("cp")).await;
     let change = async |token: &str| {
-        let body = json!({"params": {"machine_token": token}, "boot_params": format!("a=b password={token}")});
+        let body =
+            json!({"params": {"machine_token": token}, "boot_params": format!("a=b password={token}")});
         site.patch(&format!("{PROFILES}/cp"), body).await.is(200);
         let record = site.audit().await[0].clone();
         assert!(!record.to_string().contains("hunter"), "{record}");
@@ -124,7 +124,8 @@ async fn a_changed_secret_shows_that_it_changed() {
     let first = change("hunter3-token").await;
     let same = change("hunter3-token").await;
     let other = change("hunter4-token").await;
-    let token = |record: &Value, side: &str| record[side]["params"]["machine_token"].as_str().unwrap().to_owned();
+    let token =
+        |record: &Value, side: &str| record[side]["params"]["machine_token"].as_str().unwrap().to_owned();
     assert!(token(&first, "after").starts_with("hmac:") && token(&first, "after").len() == 13);
     assert_ne!(token(&first, "before"), token(&first, "after"));
     assert_eq!(token(&same, "before"), token(&same, "after"));
@@ -241,7 +242,8 @@ async fn a_restored_site_keeps_its_own_log_and_names_the_other() {
 async fn a_changed_record_is_named() {
     let site = Site::start().await;
     site.profile(talos("cp")).await;
-    sql(&site, "DROP TRIGGER audit_log_is_not_changed; UPDATE audit_log SET actor = 'eve' WHERE seq = 2").await;
+    sql(&site, "DROP TRIGGER audit_log_is_not_changed; UPDATE audit_log SET actor = 'eve' WHERE seq = 2")
+        .await;
     let verdict = site.get("/api/v1/audit/verify").await.is(200).json();
     assert_eq!((&verdict["ok"], &verdict["problem"]["seq"]), (&json!(false), &json!(2)));
     assert_eq!(verdict["problem"]["what"], json!(What::Changed));

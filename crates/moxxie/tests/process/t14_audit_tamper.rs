@@ -2,7 +2,7 @@
 //! whole; a log that was changed behind the server's back is found out, and the record is named.
 
 use crate::server::{Server, Setup, until};
-use crate::site::{self, machine, mac};
+use crate::site::{self, mac, machine};
 use moxxie_core::audit::{Link, What};
 use reqwest::Method;
 use serde_json::Value;
@@ -34,7 +34,9 @@ async fn busy(server: &Server, next: &Arc<AtomicU32>, acknowledged: &Acknowledge
                         acknowledged.lock().unwrap().insert(format!("{action} assignment {}", mac(n)));
                     };
                     let post = client.request(Method::POST, "/api/v1/boot/assignments");
-                    let Some(reply) = client.try_send(post.json(&machine(n, "wipe", true))).await else { return };
+                    let Some(reply) = client.try_send(post.json(&machine(n, "wipe", true))).await else {
+                        return;
+                    };
                     reply.is(201);
                     done("assignment.create");
                     let knock = client.with(None).request(Method::GET, "/api/v1/tokens");
@@ -129,7 +131,11 @@ async fn t14_a_log_that_was_tampered_with_names_the_record() {
     let last = format!("DELETE FROM audit_log WHERE seq > {}", count - 2);
     let ways: [(&str, i64, What); 7] = [
         ("UPDATE audit_log SET target = 'assignment 52:54:00:00:00:09' WHERE seq = 7", 7, What::Changed),
-        ("UPDATE audit_log SET after_value = json_set(after_value, '$.x', 1) WHERE seq = 8", 8, What::Changed),
+        (
+            "UPDATE audit_log SET after_value = json_set(after_value, '$.x', 1) WHERE seq = 8",
+            8,
+            What::Changed,
+        ),
         ("DELETE FROM audit_log WHERE seq = 9", 9, What::Missing),
         ("DELETE FROM audit_log WHERE seq <= 3", 1, What::Missing),
         (&last, count - 1, What::Truncated),
@@ -166,7 +172,9 @@ async fn t14_a_log_that_was_tampered_with_names_the_record() {
     let verdict = server.client.get("/api/v1/audit/verify").await.is(200).value();
     assert_eq!((&verdict["ok"], verdict["problem"]["seq"].as_i64()), (&Value::Bool(false), Some(6)));
     let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_moxxie"));
-    command.args(["audit", "verify", "--server", &server.client.base]).env("MOXXIE_TOKEN", crate::server::ADMIN);
+    command
+        .args(["audit", "verify", "--server", &server.client.base])
+        .env("MOXXIE_TOKEN", crate::server::ADMIN);
     let said = command.output().unwrap();
     assert_eq!(said.status.code(), Some(1));
     assert!(String::from_utf8_lossy(&said.stdout).starts_with("broken: record 6 reordered"), "{said:?}");

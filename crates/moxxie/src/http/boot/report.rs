@@ -67,7 +67,13 @@ pub async fn report(
     let text = head(message.unwrap_or(&body));
     let refuse = |why: Refusal| {
         tracing::warn!(%peer, reason = %why, "report refused");
-        app.refused(Denied { kind: "report", peer, who: None, target: "report".into(), why: why.to_string() });
+        app.refused(Denied {
+            kind: "report",
+            peer,
+            who: None,
+            target: "report".into(),
+            why: why.to_string(),
+        });
         BootError::forbidden()
     };
     let Some(token) = token.and_then(PresentedToken::parse) else {

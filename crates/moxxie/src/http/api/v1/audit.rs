@@ -142,4 +142,3 @@ pub fn number(asked: &Asked) -> ApiResult<Option<i64>> {
         },
     }
 }
-
