@@ -40,7 +40,7 @@ pub struct AuditArgs {
 enum AuditCommand {
     /// What people and tokens did, newest first.
     #[command(
-        after_help = "Example:\n  moxxie audit list --since 1d --action access.refused\n  moxxie audit list --target 'profile talos-cp' --output json"
+        after_help = "Example:\n  moxxie audit list --since 1d --action access.refused\n  moxxie audit list --actor ci --output json"
     )]
     List(ListArgs),
     /// All records as JSON lines on standard output, oldest first, with their hashes.
