@@ -1,16 +1,28 @@
-//! Audit records: what a person or a token did. What machines did is in [`crate::boot::event`].
+//! Audit records: what a person or a token did, what was refused, and every config that left the
+//! house. What machines did is in [`crate::boot::event`].
+//!
+//! The log is a chain (`chain`): each record's hash covers the hash before it. Secrets are in it
+//! as fingerprints (`fingerprint`), and it goes to other places as lines (`syslog`).
+
+mod chain;
+mod fingerprint;
+mod syslog;
+
+pub use chain::{Base, Chained, Link, Problem, Verifier, What};
+pub use fingerprint::Fingerprint;
+pub use syslog::{Origin, line as syslog_line};
 
 use crate::time::Timestamp;
 
-/// One record. `before` and `after` never hold a secret: values under secret names are replaced
-/// by a mask before the record is made.
+/// One record. `before` and `after` never hold a secret: where one was stands its
+/// [`Fingerprint`].
 #[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct AuditRecord {
     /// Position in the log; 0 until it is stored.
     pub seq: i64,
     /// When.
     pub at: Timestamp,
-    /// The token's name, or `machine 52:54:…` for a delivered config.
+    /// The token's name, `machine 52:54:…` for a delivered config, or `system`.
     pub actor: String,
     /// What was done, such as `assignment.arm` or `config.deliver`.
     pub action: String,
@@ -18,9 +30,9 @@ pub struct AuditRecord {
     pub target: String,
     /// The address it came from.
     pub peer: Option<String>,
-    /// The object before, masked.
+    /// The object before, without secrets.
     pub before: Option<serde_json::Value>,
-    /// The object after, masked.
+    /// The object after, without secrets.
     pub after: Option<serde_json::Value>,
 }
 
@@ -33,4 +45,11 @@ pub struct By {
     pub peer: Option<String>,
     /// When.
     pub at: Timestamp,
+}
+
+impl By {
+    /// The server itself, for what nobody asked it to do.
+    pub fn system(at: Timestamp) -> By {
+        By { actor: "system".into(), peer: None, at }
+    }
 }

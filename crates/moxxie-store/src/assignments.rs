@@ -124,7 +124,8 @@ impl Store {
             )));
         }
         tx.execute("DELETE FROM node_boot_assignments WHERE id = $1", args![old.id.as_str()]).await?;
-        note(&mut tx, by, "assignment.delete", target(&old), Some(assignment_value(&old)), None).await?;
+        let before = assignment_value(&tx, &old);
+        note(&mut tx, by, "assignment.delete", target(&old), Some(before), None).await?;
         tx.commit().await
     }
 }
@@ -194,7 +195,8 @@ pub(crate) async fn create(
     };
     nobody_else_has(tx, &made).await?;
     insert(tx, &made, seq).await?;
-    note(tx, by, "assignment.create", target(&made), None, Some(assignment_value(&made))).await?;
+    let after = assignment_value(tx, &made);
+    note(tx, by, "assignment.create", target(&made), None, Some(after)).await?;
     Ok(made)
 }
 
@@ -223,7 +225,7 @@ pub(crate) async fn change(
     if new.boot.generation != old.boot.generation {
         revoke_sessions(tx, &new.id, None, by.at).await?;
     }
-    let (before, after) = (assignment_value(old), assignment_value(&new));
+    let (before, after) = (assignment_value(tx, old), assignment_value(tx, &new));
     note(tx, by, action, target(old), Some(before), Some(after)).await?;
     Ok(new)
 }

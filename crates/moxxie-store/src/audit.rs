@@ -1,58 +1,132 @@
-//! The audit log: what people did, and every config that left the house.
+//! The audit log: what people did, what was refused, and every config that left the house.
+//!
+//! Records are appended by the commit of the transaction that they belong to, in the order of
+//! their positions and without gaps: on PostgreSQL under the lock on the one row of `audit_head`,
+//! which is the last lock that any transaction takes. Triggers refuse every other statement that
+//! would change them.
 
-use crate::db::{Row, Tx, args};
+mod prune;
+mod shown;
+mod sinks;
+mod verify;
+
+pub(crate) use shown::{asset_value, assignment_value, profile_value, token_value};
+
+use crate::db::{Row, Tx, args, locking, placeholders, unreadable};
 use crate::error::{Result, StoreError};
-use crate::{ApiToken, Store};
-use moxxie_core::asset::{Asset, Digest};
-use moxxie_core::assignment::Assignment;
-use moxxie_core::audit::{AuditRecord, By};
-use moxxie_core::profile::{Profile, Source};
-use moxxie_core::secret::{mask_params, mask_text};
-use serde_json::{Value, json};
-use sha2::Digest as _;
+use crate::{AuditFilter, Store};
+use moxxie_core::asset::Digest;
+use moxxie_core::audit::{AuditRecord, By, Chained, Link};
+use serde_json::Value;
+use sqlx::AssertSqlSafe;
+
+/// Records in one INSERT. Whole groups share a prepared statement.
+const GROUP: usize = 50;
+/// Records that are read at once.
+const BATCH: u32 = 500;
+
+/// Selects whole records with the hash that each follows; a condition on `l` follows.
+const ROWS: &str = "SELECT l.seq, l.at, l.actor, l.action, l.target, l.peer, l.before_value, l.after_value, l.hash, \
+                    COALESCE((SELECT p.hash FROM audit_log p WHERE p.seq = l.seq - 1), \
+                    (SELECT base_hash FROM audit_head)) AS prev FROM audit_log l";
 
 impl Store {
     /// Adds a record that belongs to no other change.
     pub async fn append_audit(&self, record: &AuditRecord) -> Result<()> {
+        self.append_audits(std::slice::from_ref(record)).await
+    }
+
+    /// Adds records that belong to no other change, all or none.
+    pub async fn append_audits(&self, records: &[AuditRecord]) -> Result<()> {
         let mut tx = self.write().await?;
-        append(&mut tx, record).await?;
+        tx.notes.extend_from_slice(records);
         tx.commit().await
     }
 
     /// Newest first; `before` is a seq.
     pub async fn audit(&self, before: Option<i64>, limit: u32) -> Result<Vec<AuditRecord>> {
-        let sql = "SELECT seq, at, actor, action, target, peer, before_value, after_value \
-                   FROM audit_log WHERE seq < $1 ORDER BY seq DESC LIMIT $2";
+        let log = self.audit_log(&AuditFilter::default(), before, limit).await?;
+        log.iter().map(|record| record.record().ok_or_else(|| unreadable("before_value"))).collect()
+    }
+
+    /// With their hashes, newest first; `before` is a seq.
+    pub async fn audit_log(
+        &self,
+        filter: &AuditFilter,
+        before: Option<i64>,
+        limit: u32,
+    ) -> Result<Vec<Chained>> {
+        let (conditions, mut args) = narrowed(filter, 2);
+        let sql = format!("{ROWS} WHERE l.seq < $1{conditions} ORDER BY l.seq DESC LIMIT $2");
+        args.splice(..0, args![before.unwrap_or(i64::MAX), limit]);
         let mut tx = self.read().await?;
-        let rows = tx.rows(sql, args![before.unwrap_or(i64::MAX), limit]).await?;
-        rows.iter().map(record).collect()
+        tx.rows(AssertSqlSafe(sql), args).await?.iter().map(chained).collect()
+    }
+
+    /// Oldest first after this seq, so many at most.
+    pub async fn audit_after(&self, filter: &AuditFilter, seq: i64, limit: u32) -> Result<Vec<Chained>> {
+        let (conditions, mut args) = narrowed(filter, 2);
+        let sql = format!("{ROWS} WHERE l.seq > $1{conditions} ORDER BY l.seq LIMIT $2");
+        args.splice(..0, args![seq, limit]);
+        let mut tx = self.read().await?;
+        tx.rows(AssertSqlSafe(sql), args).await?.iter().map(chained).collect()
+    }
+
+    /// Gives hashes to the records that are older than the chain. Each part of the work is a
+    /// transaction of its own: if it is cut off, the next start goes on with it.
+    pub(crate) async fn chain_older_records(&self) -> Result<()> {
+        let pending = "SELECT 1 FROM audit_head WHERE seq < older";
+        while self.read().await?.row(pending, args![]).await?.is_some() {
+            let mut tx = self.write().await?;
+            let (mut head, _) = locked_head(&mut tx).await?;
+            let sql = format!("{ROWS} WHERE l.seq > $1 AND l.hash IS NULL ORDER BY l.seq LIMIT $2");
+            let rows = tx.rows(AssertSqlSafe(sql), args![head.seq, BATCH]).await?;
+            if rows.is_empty() {
+                // Another replica has done it, or somebody has taken records away: verify says so.
+                tx.execute("UPDATE audit_head SET older = seq", args![]).await?;
+            }
+            for row in &rows {
+                let record = seen(row, head.hash)?;
+                head = Link { seq: record.seq, hash: record.computed(record.seq, head.hash) };
+                let sql = "UPDATE audit_log SET hash = $1 WHERE seq = $2";
+                tx.execute(sql, args![head.hash.to_string(), head.seq]).await?;
+            }
+            move_head(&mut tx, head).await?;
+            tx.commit().await?;
+        }
+        Ok(())
     }
 }
 
+/// Conditions for a filter, with values for placeholders beyond so many.
+fn narrowed(filter: &AuditFilter, given: usize) -> (String, Vec<crate::db::Arg>) {
+    let (mut sql, mut args) = (String::new(), Vec::new());
+    let times = [("l.at >=", filter.since), ("l.at <", filter.until)];
+    for (condition, at) in times.into_iter().filter_map(|(condition, at)| Some((condition, at?))) {
+        args.extend(args![at]);
+        sql += &format!(" AND {condition} ${}", given + args.len());
+    }
+    let texts = [("action", &filter.action), ("actor", &filter.actor), ("target", &filter.target)];
+    for (column, text) in texts.into_iter().filter_map(|(column, text)| Some((column, text.as_deref()?))) {
+        args.extend(args![text]);
+        sql += &format!(" AND l.{column} = ${}", given + args.len());
+    }
+    (sql, args)
+}
+
 /// All records, oldest first.
-pub(crate) async fn all(tx: &mut Tx) -> Result<Vec<AuditRecord>> {
-    let sql = "SELECT seq, at, actor, action, target, peer, before_value, after_value \
-               FROM audit_log ORDER BY seq";
-    tx.rows(sql, args![]).await?.iter().map(record).collect()
+pub(crate) async fn all(tx: &mut Tx) -> Result<Vec<Chained>> {
+    let sql = format!("{ROWS} ORDER BY l.seq");
+    tx.rows(AssertSqlSafe(sql), args![]).await?.iter().map(chained).collect()
 }
 
+/// Notes a record, to be written by the commit.
 pub(crate) async fn append(tx: &mut Tx, record: &AuditRecord) -> Result<()> {
-    let text = |value: &Option<Value>| value.as_ref().map(Value::to_string);
-    let sql = "INSERT INTO audit_log (at, actor, action, target, peer, before_value, after_value) \
-               VALUES ($1, $2, $3, $4, $5, $6, $7)";
-    let args = args![
-        record.at,
-        record.actor.as_str(),
-        record.action.as_str(),
-        record.target.as_str(),
-        record.peer.as_deref(),
-        text(&record.before),
-        text(&record.after),
-    ];
-    tx.execute(sql, args).await.map(drop)
+    tx.notes.push(record.clone());
+    Ok(())
 }
 
-/// Adds the record of a change by a person.
+/// Notes the record of a change by a person, to be written by the commit.
 pub(crate) async fn note(
     tx: &mut Tx,
     by: &By,
@@ -61,7 +135,7 @@ pub(crate) async fn note(
     before: Option<Value>,
     after: Option<Value>,
 ) -> Result<()> {
-    let record = AuditRecord {
+    tx.notes.push(AuditRecord {
         seq: 0,
         at: by.at,
         actor: by.actor.clone(),
@@ -70,118 +144,86 @@ pub(crate) async fn note(
         peer: by.peer.clone(),
         before,
         after,
-    };
-    append(tx, &record).await
+    });
+    Ok(())
 }
 
-fn record(row: &Row) -> Result<AuditRecord> {
-    let value = |column| -> Result<Option<Value>> {
-        row.text_or_null(column)?
-            .map(|text| serde_json::from_str(&text))
-            .transpose()
-            .map_err(|_| StoreError::Corrupt(format!("a value in column {column}")))
+/// Appends records to the chain. Only the commit does this.
+pub(crate) async fn write(tx: &mut Tx, records: &[AuditRecord]) -> Result<()> {
+    let (mut head, _) = locked_head(tx).await?;
+    let chain: Vec<Chained> = records
+        .iter()
+        .map(|record| {
+            let next = Chained::follow(head.hash, head.seq + 1, record);
+            head = Link { seq: next.seq, hash: next.hash };
+            next
+        })
+        .collect();
+    let groups = chain.chunks_exact(GROUP);
+    let rest = groups.remainder();
+    for group in groups.chain(rest.chunks(1)) {
+        insert(tx, group).await?;
+    }
+    move_head(tx, head).await
+}
+
+async fn insert(tx: &mut Tx, records: &[Chained]) -> Result<()> {
+    let rows: Vec<String> = (0..records.len()).map(|n| format!("({})", placeholders(n * 9 + 1, 9))).collect();
+    let sql = format!(
+        "INSERT INTO audit_log (seq, at, actor, action, target, peer, before_value, after_value, hash) VALUES {}",
+        rows.join(", ")
+    );
+    let values = |record: &Chained| {
+        args![
+            record.seq,
+            record.at,
+            record.actor.as_str(),
+            record.action.as_str(),
+            record.target.as_str(),
+            record.peer.as_deref(),
+            record.before.as_deref(),
+            record.after.as_deref(),
+            record.hash.to_string(),
+        ]
     };
-    Ok(AuditRecord {
+    tx.execute(AssertSqlSafe(sql), records.iter().flat_map(values).collect()).await.map(drop)
+}
+
+/// The newest record, and the position of the first one. Nobody else appends until the end of the
+/// transaction.
+async fn locked_head(tx: &mut Tx) -> Result<(Link, i64)> {
+    let sql = locking!(tx, "SELECT seq, hash, first_seq FROM audit_head");
+    let row = tx.row(sql, args![]).await?;
+    let row = row.ok_or_else(|| StoreError::Corrupt("audit_head is empty".into()))?;
+    Ok((Link { seq: row.int("seq")?, hash: row.parse("hash")? }, row.int("first_seq")?))
+}
+
+async fn move_head(tx: &mut Tx, head: Link) -> Result<()> {
+    let sql = "UPDATE audit_head SET seq = $1, hash = $2";
+    tx.execute(sql, args![head.seq, head.hash.to_string()]).await.map(drop)
+}
+
+fn chained(row: &Row) -> Result<Chained> {
+    seen(row, row.parse("prev")?)
+}
+
+/// A record as it is in the table. A hash that is none is that of no record: what reads on, finds
+/// out.
+fn seen(row: &Row, prev: Digest) -> Result<Chained> {
+    Ok(Chained {
         seq: row.int("seq")?,
         at: row.time("at")?,
         actor: row.text("actor")?,
         action: row.text("action")?,
         target: row.text("target")?,
         peer: row.text_or_null("peer")?,
-        before: value("before_value")?,
-        after: value("after_value")?,
+        before: row.text_or_null("before_value")?,
+        after: row.text_or_null("after_value")?,
+        prev,
+        hash: lenient(row.text_or_null("hash")?),
     })
 }
 
-/// A profile as the log shows it: secrets masked, and of the template, which can be long, only
-/// whether it changed.
-pub(crate) fn profile_value(profile: &Profile) -> Value {
-    // A file's name has no secret; another server's URL may carry a password.
-    let source = |source: &Source| match source {
-        Source::Asset(file) => file.to_string(),
-        Source::Url(url) => mask_text(url),
-    };
-    let spec = &profile.spec;
-    json!({
-        "id": profile.id,
-        "name": spec.name,
-        "profile_type": spec.profile_type,
-        "description": spec.description,
-        "kernel_path": spec.kernel_path.as_ref().map(source),
-        "initrd_path": spec.initrd_path.as_ref().map(source),
-        "extra_initrds": spec.extra_initrds.iter().map(source).collect::<Vec<_>>(),
-        "boot_params": mask_text(&spec.boot_params),
-        "config_template": spec.config_template.as_deref().map(|text| digest(&profile.id, text)),
-        "params": mask_params(&spec.params),
-        "destructive": spec.destructive,
-        "destructive_lowered": spec.destructive_lowered,
-        "menu": spec.menu,
-        "local_boot": spec.local_boot,
-        "provisioning": spec.provisioning,
-        "approval": spec.approval,
-        "contention": spec.contention,
-        "revision": profile.revision,
-    })
-}
-
-/// An assignment as the log shows it; see [`profile_value`].
-pub(crate) fn assignment_value(assignment: &Assignment) -> Value {
-    let (spec, boot) = (&assignment.spec, &assignment.boot);
-    json!({
-        "id": assignment.id,
-        "mac_address": spec.mac_address,
-        "node_name": spec.node_name,
-        "boot_profile_id": spec.boot_profile_id,
-        "boot_params_override": mask_params(&spec.boot_params_override),
-        "uuid": spec.uuid,
-        "serial": spec.serial,
-        "extra_macs": spec.extra_macs,
-        "boot_policy": spec.boot_policy,
-        "protected": spec.protected,
-        "quarantined": spec.quarantined,
-        "local_boot": spec.local_boot,
-        "provisioning": spec.provisioning,
-        "approval": spec.approval,
-        "approved": boot.asking.approved,
-        "wrong_codes": boot.asking.wrong,
-        "source": spec.source,
-        "state": boot.state,
-        "generation": boot.generation,
-        "armed_until": boot.open_until(),
-        "revision": assignment.revision,
-    })
-}
-
-pub(crate) fn asset_value(asset: &Asset) -> Value {
-    json!({ "file": asset.file, "sha256": asset.sha256, "size": asset.size })
-}
-
-pub(crate) fn token_value(token: &ApiToken) -> Value {
-    json!({
-        "id": token.id,
-        "name": token.name,
-        "role": token.role,
-        "expires_at": token.expires_at,
-    })
-}
-
-/// Shows a change of a text and nothing else. It is salted with the owner and cut to 16 bits, so
-/// that it neither finds the same text elsewhere nor confirms a guessed password in it.
-fn digest(owner: &str, text: &str) -> Value {
-    let full = sha2::Sha256::new().chain_update(owner).chain_update([0]).chain_update(text).finalize();
-    let hex = Digest(full.into()).to_string();
-    Value::String(format!("sha256:{}…", &hex[..4]))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_digest_tells_that_a_value_changed_and_nothing_else() {
-        assert_eq!(digest("a", "secret"), digest("a", "secret"));
-        assert_ne!(digest("a", "secret"), digest("a", "Secret"));
-        assert_ne!(digest("a", "secret"), digest("b", "secret"));
-        assert_eq!(digest("a", "secret").as_str().map(str::len), Some("sha256:0000…".len()));
-    }
+fn lenient(hash: Option<String>) -> Digest {
+    hash.and_then(|text| text.parse().ok()).unwrap_or(Digest([0; 32]))
 }

@@ -2,7 +2,8 @@
 //! the lock on the machine's row from the first look to the commit.
 //!
 //! Order of locks on PostgreSQL: the row of `config_version`, then assignments, then the log of
-//! events. A machine's start and config do not touch the first.
+//! events, last the head of the audit log, which the commit takes. A machine's start and config do
+//! not touch the first.
 
 use crate::assignments::{ROWS, assignment, change, known, record_values, revoke_sessions, write_record};
 use crate::audit;

@@ -5,6 +5,7 @@
 
 use crate::error::{Result, StoreError, breaks_connection};
 use crate::{Db, Store};
+use moxxie_core::audit::{AuditRecord, Fingerprint};
 use moxxie_core::time::Timestamp;
 use sqlx::pool::PoolConnection;
 use sqlx::postgres::PgRow;
@@ -170,6 +171,10 @@ pub(crate) struct Tx {
     /// A statement is under way, or was when its future was dropped.
     busy: bool,
     patience: Duration,
+    /// Audit records that the commit writes.
+    pub(crate) notes: Vec<AuditRecord>,
+    /// What these show instead of secrets.
+    pub(crate) prints: Fingerprint,
 }
 
 impl Store {
@@ -179,7 +184,7 @@ impl Store {
             Db::Sqlite { r, .. } => Link::Sqlite(r.acquire().await?),
             Db::Postgres(pool) => Link::Postgres(pool.acquire().await?),
         };
-        Ok(Tx { link: Some(link), open: false, broken: false, busy: false, patience: PATIENCE })
+        Ok(self.tx(link))
     }
 
     /// A transaction for reads that have to agree with each other.
@@ -203,12 +208,24 @@ impl Store {
         self.begin_write("PRAGMA synchronous = NORMAL; BEGIN IMMEDIATE").await
     }
 
+    fn tx(&self, link: Link) -> Tx {
+        Tx {
+            link: Some(link),
+            open: false,
+            broken: false,
+            busy: false,
+            patience: PATIENCE,
+            notes: Vec::new(),
+            prints: Fingerprint::new(self.keys.current().derive("audit")),
+        }
+    }
+
     async fn begin_write(&self, sqlite: &'static str) -> Result<Tx> {
         let link = match &self.db {
             Db::Sqlite { w, .. } => Link::Sqlite(w.acquire().await?),
             Db::Postgres(pool) => Link::Postgres(pool.acquire().await?),
         };
-        let mut tx = Tx { link: Some(link), open: false, broken: false, busy: false, patience: PATIENCE };
+        let mut tx = self.tx(link);
         tx.begin(sqlite, "BEGIN ISOLATION LEVEL READ COMMITTED").await?;
         Ok(tx)
     }
@@ -314,7 +331,14 @@ impl Tx {
         self.check(row)
     }
 
+    /// Writes the transaction's audit records and commits. The head of the audit log is the last
+    /// lock that any transaction takes, so that it is held for no longer than the commit lasts and
+    /// nobody who has it waits for another one: what is noted earlier is kept until here.
     pub(crate) async fn commit(mut self) -> Result<()> {
+        let notes = std::mem::take(&mut self.notes);
+        if !notes.is_empty() {
+            crate::audit::write(&mut self, &notes).await?;
+        }
         self.execute("COMMIT", args![]).await?;
         self.open = false;
         Ok(())

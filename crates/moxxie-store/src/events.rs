@@ -119,7 +119,7 @@ impl Store {
     }
 }
 
-/// Inserts one event; its id. The last thing that a transaction does.
+/// Inserts one event; its id. The last thing that a transaction does before its commit.
 pub(crate) async fn append(tx: &mut Tx, event: &BootEvent) -> Result<i64> {
     in_order(tx).await?;
     let sql = "INSERT INTO boot_events (at, kind, mac, node_name, boot_profile, peer, message, count) \
@@ -129,8 +129,8 @@ pub(crate) async fn append(tx: &mut Tx, event: &BootEvent) -> Result<i64> {
 }
 
 /// Lets events become visible in the order of their ids: a stream asks for what is newer than
-/// the last id it has seen, and would miss an older id that is committed later. Nothing else is
-/// locked after this, so that nobody waits for somebody who waits.
+/// the last id it has seen, and would miss an older id that is committed later. Only the head of the
+/// audit log is locked after this, so that nobody waits for somebody who waits.
 async fn in_order(tx: &mut Tx) -> Result<()> {
     if tx.is_sqlite() {
         return Ok(());

@@ -30,7 +30,7 @@ pub use error::{CollectError, Result, StepError, StoreError};
 use moxxie_core::access::Role;
 use moxxie_core::asset::Digest;
 use moxxie_core::assignment::{Assignment, AssignmentSpec};
-use moxxie_core::audit::{AuditRecord, By};
+use moxxie_core::audit::{AuditRecord, By, Chained, Link, Problem};
 use moxxie_core::boot::claims::BootClaims;
 use moxxie_core::boot::decide::{BootView, Shelf};
 use moxxie_core::boot::event::{BootEvent, EventKind};
@@ -111,6 +111,34 @@ pub struct EventFilter {
     pub kind: Option<EventKind>,
     /// Not before.
     pub since: Option<Timestamp>,
+}
+
+/// What a list of audit records is narrowed by. All texts are whole ones.
+#[derive(Debug, Clone, Default)]
+pub struct AuditFilter {
+    /// Not before.
+    pub since: Option<Timestamp>,
+    /// Before.
+    pub until: Option<Timestamp>,
+    /// What was done.
+    pub action: Option<String>,
+    /// Who did it.
+    pub actor: Option<String>,
+    /// What it was done to.
+    pub target: Option<String>,
+}
+
+/// What became of a look at the whole audit log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Verified {
+    /// Records that were read and are right.
+    pub records: u64,
+    /// The first record that is kept.
+    pub first: i64,
+    /// The newest record that is right, to be kept elsewhere.
+    pub head: Link,
+    /// The first thing that is wrong.
+    pub problem: Option<Problem>,
 }
 
 /// The start of a boot, to be committed before its script is sent.
@@ -276,6 +304,6 @@ pub struct Backup {
     pub assignments: Vec<Assignment>,
     /// API tokens (hashes).
     pub tokens: Vec<ApiToken>,
-    /// The audit log.
-    pub audit: Vec<AuditRecord>,
+    /// The audit log, with its hashes.
+    pub audit: Vec<Chained>,
 }

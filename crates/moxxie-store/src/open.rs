@@ -82,7 +82,7 @@ impl Store {
                 conn.close().await?;
             }
         }
-        Ok(())
+        self.chain_older_records().await
     }
 
     /// Whether the database answers; its own clock in ms on PostgreSQL, None on SQLite.

@@ -86,7 +86,8 @@ impl Store {
             )));
         }
         tx.execute("DELETE FROM boot_profiles WHERE id = $1", args![id]).await?;
-        note(&mut tx, by, "profile.delete", target(&profile), Some(profile_value(&profile)), None).await?;
+        let before = profile_value(&tx, &profile);
+        note(&mut tx, by, "profile.delete", target(&profile), Some(before), None).await?;
         tx.commit().await
     }
 
@@ -154,7 +155,8 @@ pub(crate) async fn create(tx: &mut Tx, id: &str, spec: &ProfileSpec, by: &By) -
     let profile =
         Profile { id: id.to_owned(), spec: spec.clone(), revision: 1, created_at: by.at, updated_at: by.at };
     insert(tx, &profile, seq).await?;
-    note(tx, by, "profile.create", target(&profile), None, Some(profile_value(&profile))).await?;
+    let after = profile_value(tx, &profile);
+    note(tx, by, "profile.create", target(&profile), None, Some(after)).await?;
     Ok(profile)
 }
 
@@ -176,8 +178,8 @@ pub(crate) async fn update(
                approval = $16, contention = $17, revision = $18, seq = $19, created_at = $20, \
                updated_at = $21 WHERE id = $1";
     tx.execute(sql, values(&new, seq)?).await?;
-    note(tx, by, "profile.update", target(&old), Some(profile_value(&old)), Some(profile_value(&new)))
-        .await?;
+    let (before, after) = (profile_value(tx, &old), profile_value(tx, &new));
+    note(tx, by, "profile.update", target(&old), Some(before), Some(after)).await?;
     Ok(new)
 }
 

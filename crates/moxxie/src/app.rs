@@ -11,9 +11,11 @@ use crate::server::Certificate;
 use crate::snapshot::{Snapshots, Writing};
 use crate::uploads::Uploads;
 use crate::waves::Waves;
+use crate::witness::{Refusal, Witness};
 use arc_swap::ArcSwap;
 use metrics_exporter_prometheus::PrometheusHandle;
-use moxxie_core::audit::By;
+use moxxie_core::access::{Actor, Role};
+use moxxie_core::audit::{AuditRecord, By};
 use moxxie_core::boot::event::{BootEvent, EventKind};
 use moxxie_core::mac::MacAddr;
 use moxxie_core::token::SiteKey;
@@ -45,6 +47,8 @@ pub struct App {
     pub waves: Waves,
     /// The way of boot events into the database.
     pub events: EventSink,
+    /// The way of refused accesses into the audit log.
+    pub witness: Witness,
     /// The downloads of assets that run.
     pub downloads: Downloads,
     /// Which refusals of strangers are logged.
@@ -86,7 +90,7 @@ pub struct Parts {
 }
 
 impl App {
-    /// Puts the parts together and starts the two tasks that keep memory and log up to date.
+    /// Puts the parts together and starts the tasks that keep memory and logs up to date.
     pub fn start(parts: Parts) -> Arc<App> {
         let Parts { config, port, store, assets, clock, key, admin_hash } = parts;
         let (snapshots, keep) = Snapshots::new(store.clone());
@@ -95,6 +99,8 @@ impl App {
         let waves = Waves::new(config.waves, clock.clone());
         tokio::spawn(keep);
         tokio::spawn(start);
+        tokio::spawn(write);
+        let (witness, write) = Witness::new(store.clone(), clock.clone());
         tokio::spawn(write);
         let uploads = Uploads::new(config.data_dir.join("uploads"));
         let app = Arc::new(App {
@@ -108,6 +114,7 @@ impl App {
             boots,
             waves,
             events,
+            witness,
             downloads: Downloads::default(),
             outside: Outside::default(),
             clock,
@@ -148,6 +155,37 @@ impl App {
     /// Who does something now.
     pub fn by(&self, actor: impl Into<String>, peer: IpAddr) -> By {
         By { actor: actor.into(), peer: Some(peer.to_canonical().to_string()), at: self.clock.now() }
+    }
+
+    /// Somebody was refused: goes into the audit log, folded and bounded; waits for nothing.
+    pub fn refused(&self, refusal: Refusal) {
+        self.witness.refused(refusal);
+    }
+
+    /// Somebody is about to be shown `full`. That is remembered if it is an admin and a viewer, who
+    /// would be shown `masked`, would see less.
+    pub fn shown<T: serde::Serialize>(
+        &self,
+        (actor, peer): (&Actor, IpAddr),
+        target: impl FnOnce() -> String,
+        full: &T,
+        masked: impl FnOnce() -> T,
+    ) {
+        let json = |value: &T| serde_json::to_value(value).unwrap_or_default();
+        if actor.role == Role::Admin && json(full) != json(&masked()) {
+            self.witness.shown("secrets.read", &actor.name, peer, target());
+        }
+    }
+
+    /// Writes down what the server did by itself, such as its start. A failure is a line in the
+    /// log: it keeps the server from nothing.
+    pub async fn audit_system(&self, action: &str, target: &str, after: Option<serde_json::Value>) {
+        let By { actor, peer, at } = By::system(self.clock.now());
+        let (action, target) = (action.to_owned(), target.to_owned());
+        let record = AuditRecord { seq: 0, at, actor, action, target, peer, before: None, after };
+        if let Err(error) = self.store.append_audit(&record).await {
+            tracing::warn!(%error, action = record.action, "an audit record was not written");
+        }
     }
 
     /// An event about a machine, named as far as it is known.

@@ -7,8 +7,9 @@ use crate::http::extract::{Door, Serves};
 use crate::server::{Listening, Loaded};
 use crate::{firstrun, http, reload, scrub, server, shelf, telemetry};
 use anyhow::{Context, Result};
+use moxxie_core::audit::By;
 use moxxie_core::keyring::Keyring;
-use moxxie_core::time::Span;
+use moxxie_core::time::{Span, Timestamp};
 use moxxie_core::token::api_token_hash;
 use moxxie_store::assets::{AssetError, Assets, Place};
 use moxxie_store::{Store, StoreError};
@@ -85,10 +86,11 @@ pub async fn run(given: Overrides, secrets: Secrets) -> Result<ExitCode> {
                 store.drop_arrivals().await?;
             }
             app.migrated.store(true, Ordering::SeqCst);
+            app.audit_system("server.start", &format!("server {address}"), started()).await;
         }
         Err(error) => {
             tracing::warn!(%error, "the database does not answer; trying again until it does");
-            tokio::spawn(migrate_later(app.clone(), store.clone()));
+            tokio::spawn(migrate_later(app.clone(), store.clone(), address));
         }
     }
     // The first look, so that the first machine need not wait for it.
@@ -99,6 +101,7 @@ pub async fn run(given: Overrides, secrets: Secrets) -> Result<ExitCode> {
         tokio::spawn(crate::watch::run(app.clone(), dir));
     }
     scrub::start(&app);
+    tokio::spawn(crate::syslog::run(app.clone()));
     tokio::spawn(server::signals(app.clone(), stop));
     tokio::spawn(reload::on_hangup(app.clone()));
     let mut speaks = None;
@@ -132,6 +135,8 @@ pub async fn run(given: Overrides, secrets: Secrets) -> Result<ExitCode> {
     tracing::info!(version = env!("CARGO_PKG_VERSION"), %address, "ready");
     server::serve(listeners, http::router::router(app.clone()), app.clone(), stopped).await;
     app.events.flush(Duration::from_secs(5)).await;
+    app.witness.flush(Duration::from_secs(5)).await;
+    app.audit_system("server.stop", &format!("server {address}"), None).await;
     store.close().await;
     tracing::info!("stopped");
     Ok(ExitCode::SUCCESS)
@@ -157,6 +162,10 @@ fn bind(address: SocketAddr) -> Result<(TcpListener, SocketAddr)> {
     Ok((listener, address))
 }
 
+fn started() -> Option<serde_json::Value> {
+    Some(serde_json::json!({"version": env!("CARGO_PKG_VERSION")}))
+}
+
 /// The listener. Machines that power on together all connect in one moment, and whoever finds no
 /// place in the queue is ignored for a second: the usual 128 places are too few.
 fn listen(address: SocketAddr) -> std::io::Result<TcpListener> {
@@ -176,7 +185,7 @@ async fn migrate(store: Arc<Store>) -> moxxie_store::Result<()> {
 }
 
 /// Goes on trying until the database is there.
-async fn migrate_later(app: Arc<App>, store: Arc<Store>) {
+async fn migrate_later(app: Arc<App>, store: Arc<Store>, address: SocketAddr) {
     let mut pause = Duration::from_millis(500);
     loop {
         tokio::time::sleep(pause).await;
@@ -184,6 +193,7 @@ async fn migrate_later(app: Arc<App>, store: Arc<Store>) {
             Ok(()) => {
                 app.migrated.store(true, Ordering::SeqCst);
                 tracing::info!("the database is there");
+                app.audit_system("server.start", &format!("server {address}"), started()).await;
                 return;
             }
             Err(error @ StoreError::NewerSchema { .. }) => {
@@ -247,5 +257,13 @@ async fn tidy(app: &App) {
     let sessions_before = now + Span(-Span::days(7).0);
     if let Err(error) = app.read().prune(events_before, app.config().event_rows, sessions_before).await {
         tracing::warn!(%error, "old rows were not removed");
+    }
+    if let Some(days) = app.config().audit.days {
+        // Whole days, so that the record of this is written once a day and not twice a minute.
+        let today = now.0 - now.0.rem_euclid(Span::days(1).0);
+        let before = Timestamp(today - Span::days(days).0);
+        if let Err(error) = app.read().prune_audit(before, &By::system(now)).await {
+            tracing::warn!(%error, "old audit records were not removed");
+        }
     }
 }

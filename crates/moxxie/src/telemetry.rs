@@ -98,6 +98,9 @@ fn describe() {
     );
     describe_counter!("moxxie_boot_events_total", "Boot events by kind");
     describe_counter!("moxxie_boot_events_dropped_total", "Boot events that were not written");
+    describe_counter!("moxxie_refused_total", "Refused accesses by kind");
+    describe_counter!("moxxie_audit_left_out_total", "Refused accesses beyond what the audit log takes");
+    describe_gauge!("moxxie_audit_syslog_lag", "Audit records that syslog was not sent yet");
     describe_counter!("moxxie_database_failures_total", "Looks at the database that failed");
     describe_gauge!("moxxie_database_up", "1 while the database answers");
     describe_counter!("moxxie_asset_bytes_total", "Bytes of assets sent");

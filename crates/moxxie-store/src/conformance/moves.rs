@@ -1,6 +1,7 @@
 //! Backup here, restore there.
 
 use super::*;
+use moxxie_core::audit::{Base, Verifier};
 
 /// What `from` holds moves to `to`, whatever `to` held before.
 pub(crate) async fn moves(from: &Store, to: &Store) {
@@ -43,17 +44,21 @@ pub(crate) async fn moves(from: &Store, to: &Store) {
     let backup = from.backup().await.unwrap();
     assert_eq!((backup.shelves.len(), backup.assignments.len(), backup.audit.len()), (1, 3, 6));
     let version = to.version().await.unwrap();
+    let own = to.audit(None, 1).await.unwrap()[0].seq;
     to.restore(&backup, &by(9)).await.unwrap();
     let loaded = to.load(Some(version)).await.unwrap();
     assert_eq!(loaded.shelves.len(), 1, "everything is loaded again");
     let again = to.backup().await.unwrap();
     assert_eq!(again.shelves, backup.shelves);
     assert_eq!(again.tokens, backup.tokens);
-    let log = |backup: &Backup| -> Vec<AuditRecord> {
-        backup.audit.iter().map(|r| AuditRecord { seq: 0, ..r.clone() }).collect()
-    };
-    assert_eq!(log(&again)[..6], log(&backup));
-    assert_eq!(again.audit[6].action, "restore");
+    // The log stays the site's own, and knows the one of the backup.
+    let restored = again.audit.last().unwrap();
+    assert_eq!((restored.seq, restored.action.as_str()), (own + 1, "restore"));
+    let head = format!("6:{}", backup.audit[5].hash);
+    assert!(restored.after.as_ref().unwrap().contains(&head), "{restored:?}");
+    assert_eq!(to.verify_audit(None).await.unwrap().problem, None);
+    let mut kept = Verifier::new(Base { first: 1, hash: backup.audit[0].prev }, None);
+    kept.take(&backup.audit).unwrap();
     for (new, old) in again.assignments.iter().zip(&backup.assignments) {
         assert_eq!(new.spec, old.spec);
         assert!(new.boot.generation > old.boot.generation);

@@ -1,5 +1,6 @@
 //! The databases, and what is particular to each.
 
+use super::audit::{chain, crowd, older_records};
 use super::bytes::{bytes, older_schema};
 use super::collecting::collecting;
 use super::moves::moves;
@@ -214,4 +215,21 @@ async fn sqlite_backup_moves_and_processes_share_a_file() {
     for start in starts {
         start.await.unwrap();
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn sqlite_keeps_an_audit_log_that_cannot_be_changed_unseen() {
+    let dir = tempfile::tempdir().unwrap();
+    let url = |name: &str| format!("sqlite://{}/{name}.db", dir.path().display());
+    chain(&crate::testing::open(&url("chain")).await.unwrap()).await;
+    older_records(&crate::testing::open(&url("older")).await.unwrap()).await;
+    crowd(&migrated(&url("crowd")).await).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn postgres_keeps_an_audit_log_that_cannot_be_changed_unseen() {
+    let Some(server) = TestPostgres::start().await else { return };
+    chain(&crate::testing::open(&server.database().await).await.unwrap()).await;
+    older_records(&crate::testing::open(&server.database().await).await.unwrap()).await;
+    crowd(&migrated(&server.database().await).await).await;
 }

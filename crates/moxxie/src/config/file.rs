@@ -65,6 +65,8 @@ pub struct FileConfig {
     pub shutdown: Shutdown,
     #[serde(default)]
     pub log: Log,
+    #[serde(default)]
+    pub audit: Audit,
 }
 
 macro_rules! sections {
@@ -95,6 +97,7 @@ sections! {
     }
     Shutdown { grace_seconds: i64, drain_seconds: i64, }
     Log { level: String, format: String, }
+    Audit { days: i64, syslog: String, }
 }
 
 impl FileConfig {
@@ -284,6 +287,14 @@ pub const TEMPLATE: &str = r#"# Moxxie settings. Every line shows the default; r
 #level = "info"
 # text or json, on standard error.
 #format = "text"
+
+[audit]
+# Days that audit records are kept; 0 keeps them for ever. Deleting old ones leaves a record.
+#days = 400
+# Send every record to a syslog receiver as well (RFC 5424, facility 13): udp://HOST[:PORT],
+# tcp://HOST[:PORT] or unix:///PATH. Begins with the next record; what a receiver that is away
+# misses is sent when it is back. A network in between can read it. Unset: off.
+#syslog = "tcp://10.0.0.9:514"
 "#;
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! Settings: flag over environment over file over default.
 
 pub mod access;
+mod audit;
 mod change;
 mod file;
 mod listen;
@@ -8,6 +9,7 @@ mod risk;
 mod shown;
 
 pub use access::AccessConfig;
+pub use audit::{Audit, Sink};
 pub use change::RESTART;
 pub use file::{ConfigError, FileConfig, TEMPLATE};
 pub use listen::{CertFiles, Listen};
@@ -83,6 +85,8 @@ pub struct Config {
     pub event_days: i64,
     /// How many events are kept.
     pub event_rows: u32,
+    /// What becomes of audit records.
+    pub audit: Audit,
     /// How many machines that nobody assigned are remembered.
     pub unknown_machines: u32,
     /// How much may be booting at once.
@@ -177,6 +181,7 @@ impl Config {
         site.token_prefix_v4 = u8::try_from(v4).unwrap_or(24);
         site.token_prefix_v6 = u8::try_from(v6).unwrap_or(64);
 
+        let audit = Audit::from_file(&file.audit).map_err(|(key, why)| bad(key, why))?;
         let seconds = |n: i64| Duration::from_secs(n.unsigned_abs());
         let most = 1_000_000;
         let unknown = positive("limits.unknown_machines", file.limits.unknown_machines, 10_000, most)?;
@@ -211,6 +216,7 @@ impl Config {
             written,
             listen,
             doors,
+            audit,
             database_url,
             assets_dir: assets.dir().to_owned(),
             assets,

@@ -103,6 +103,10 @@ pub struct Problem {
     pub errors: Vec<FieldError>,
 }
 
+/// Why the API refused, for the audit log.
+#[derive(Debug, Clone)]
+pub struct Because(pub String);
+
 /// A refusal of the API.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ApiError {
@@ -238,8 +242,9 @@ impl From<ApiError> for Problem {
 
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
-        let status = self.status;
+        let (status, because) = (self.status, Because(self.detail.clone()));
         let mut response = (status, Json(Problem::from(self))).into_response();
+        response.extensions_mut().insert(because);
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));

@@ -3,9 +3,10 @@
 
 use crate::app::App;
 use crate::http::allowlist;
-use crate::http::error::{ApiError, BootError};
-use crate::http::extract::{Door, Peer, Query};
+use crate::http::error::{ApiError, Because, BootError};
+use crate::http::extract::{Caller, Door, Peer, Query};
 use crate::http::headers;
+use crate::witness::Refusal;
 use axum::extract::{MatchedPath, Request, State};
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, Version, header};
 use axum::middleware::Next;
@@ -73,18 +74,25 @@ pub async fn every_request(
     request.extensions_mut().insert(peer);
     let door = Door::of(request.extensions(), &app);
     let route = matched.as_ref().map_or("none", |m| m.as_str()).to_owned();
+    let caller = Caller::default();
+    request.extensions_mut().insert(caller.clone());
     let head = check_head(&request).and(found.map_err(|why| (StatusCode::BAD_REQUEST, why.line())));
-    let refused = match head {
+    let mut outside = false;
+    let early = match head {
         Err((status, why)) => Some(close(refusal(&path, status, why))),
         // Neither says where it would be served.
         Ok(_) if !door.serves(&path) && is_boot(&path) => {
             Some(BootError::not_found("moxxie: no such route").into_response())
         }
         Ok(_) if !door.serves(&path) => Some(ApiError::not_found("no such URL here").into_response()),
-        Ok(_) => allowlist::refuse(&app, &access, &path, door, peer),
+        Ok(_) => {
+            let answer = allowlist::refuse(&app, &access, &path, door, peer);
+            outside = answer.is_some();
+            answer
+        }
     };
-    let mut response = match refused {
-        Some(refused) => refused,
+    let mut response = match early {
+        Some(refusal) => refusal,
         // A look at the head of a menu must not start a boot, nor one at a report make it.
         None if method == Method::HEAD && is_boot(&path) && !path.starts_with("/boot/assets/") => {
             let mut response =
@@ -111,6 +119,19 @@ pub async fn every_request(
     if response.extensions().get::<Panicked>().is_some() && !is_boot(&path) {
         response = ApiError::internal("a bug in moxxie; the log says where").into_response();
     }
+    let told = match outside {
+        true => Some(Refusal {
+            kind: "network",
+            peer: peer.0,
+            who: None,
+            target: asked(&method, &path),
+            why: "network not allowed".to_owned(),
+        }),
+        false => refused(&response, (&method, &path, peer), &caller),
+    };
+    if let Some(refusal) = told {
+        app.refused(refusal);
+    }
     headers::add(&mut response, &path, door);
     let status = response.status();
     let elapsed = started.elapsed();
@@ -122,6 +143,33 @@ pub async fn every_request(
         elapsed_us = u64::try_from(elapsed.as_micros()).unwrap_or(u64::MAX), "request"
     );
     response
+}
+
+/// What was asked, as it may be written down.
+fn asked(method: &Method, path: &str) -> String {
+    format!("{} {}", method_label(method), secret_path(path))
+}
+
+/// What the audit log is told of an answer: refusals of the API, and those of limits. The boot
+/// routes tell theirs themselves, because they know why.
+fn refused(
+    response: &Response,
+    (method, path, peer): (&Method, &str, Peer),
+    caller: &Caller,
+) -> Option<Refusal> {
+    let kind = match response.status() {
+        StatusCode::TOO_MANY_REQUESTS => "limit",
+        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN if !is_boot(path) => "api",
+        _ => return None,
+    };
+    let because = response.extensions().get::<Because>();
+    Some(Refusal {
+        kind,
+        peer: peer.0,
+        who: caller.0.get().cloned(),
+        target: asked(method, path),
+        why: because.map_or_else(|| "too many requests".to_owned(), |because| because.0.clone()),
+    })
 }
 
 /// Methods by name; anything else is one label, so that clients cannot grow the metrics.

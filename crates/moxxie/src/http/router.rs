@@ -59,6 +59,7 @@ pub fn described() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(apply::apply))
         .routes(routes!(apply::export))
         .routes(routes!(audit::list))
+        .routes(routes!(audit::verify))
         .routes(routes!(tokens::list, tokens::create))
         .routes(routes!(tokens::revoke))
         .routes(routes!(backup::backup))

@@ -7,6 +7,7 @@
 
 mod api;
 mod approvals;
+mod audit;
 mod bad_headers;
 mod bad_input;
 mod bad_values;
@@ -26,6 +27,7 @@ mod roles;
 mod scrub;
 mod seats;
 mod shelf;
+mod syslog;
 mod threats;
 mod uploads;
 mod util;

@@ -33,6 +33,7 @@ mod shutdown;
 mod site;
 mod t03_sniffing;
 mod t10_proxy_protocol;
+mod t14_audit_tamper;
 mod tls;
 mod uploads;
 mod wire;

@@ -7,6 +7,7 @@ use crate::http::error::BootError;
 use crate::http::extract::{Door, Peer, Query, Serves, authenticate, bearer};
 use crate::http::links::Links;
 use crate::waves;
+use crate::witness::Refusal as Denied;
 use axum::body::Body;
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
@@ -24,6 +25,7 @@ use moxxie_core::secret::MASK;
 use moxxie_core::token::{PresentedToken, Purpose, mint};
 use moxxie_store::{Delivery, Redeemed, StepError};
 use sha2::{Digest as _, Sha256};
+use std::net::IpAddr;
 use std::sync::Arc;
 
 /// The config itself.
@@ -110,6 +112,7 @@ async fn deliver(fetch: Fetch, token: Option<&str>) -> Result<Response, BootErro
         return Err(BootError::new(StatusCode::RANGE_NOT_SATISFIABLE, "moxxie: no ranges here"));
     }
     let (Ok(profile), Ok(mac)) = (profile.parse::<ProfileName>(), mac.parse::<MacAddr>()) else {
+        denied(&app, peer, None, "not a profile's or a machine's name");
         return Err(BootError::forbidden());
     };
     let links = Links::of(app.config().public_url.as_deref(), &headers, door)
@@ -121,12 +124,14 @@ async fn deliver(fetch: Fetch, token: Option<&str>) -> Result<Response, BootErro
     if previews {
         // Where people have a listener of their own, their tokens are worth nothing on this one.
         if door.serves == Serves::Machines {
+            denied(&app, peer, None, "an API token at the machines' listener");
             return Err(BootError::forbidden());
         }
-        return preview(&app, &profile, mac, &resource, &links, &headers).await;
+        return preview(&app, &profile, mac, &resource, &links, (&headers, peer)).await;
     }
     let refuse = |why: Refusal| {
         tracing::warn!(machine = %mac, %peer, reason = %why, "config refused");
+        denied(&app, peer, Some(mac), &why.to_string());
         app.events.push(app.event(EventKind::ConfigRefused, Some(mac), Some(peer), &why.to_string()), None);
         BootError::forbidden()
     };
@@ -205,6 +210,7 @@ async fn deliver(fetch: Fetch, token: Option<&str>) -> Result<Response, BootErro
             let message =
                 format!("its config was held back: {reason}, but its profile is marked as not destructive");
             app.events.push(app.event(EventKind::ReinstallSuppressed, Some(mac), Some(peer), &message), None);
+            denied(&app, peer, Some(mac), &message);
             Err(BootError::forbidden())
         }
         Err(StepError::Step(Stop::Broken(error))) => {
@@ -255,12 +261,20 @@ async fn preview(
     mac: MacAddr,
     resource: &str,
     links: &Links,
-    headers: &HeaderMap,
+    (headers, peer): (&HeaderMap, IpAddr),
 ) -> Result<Response, BootError> {
-    match authenticate(app, headers).await {
-        Ok(actor) if actor.role == Role::Admin => {}
-        Ok(_) | Err(_) => return Err(BootError::forbidden()),
-    }
+    let actor = match authenticate(app, headers).await {
+        Ok(actor) if actor.role == Role::Admin => actor,
+        Ok(actor) => {
+            let why = format!("{} has the role {}", actor.name, actor.role.as_str());
+            denied(app, peer, Some(mac), &why);
+            return Err(BootError::forbidden());
+        }
+        Err(_) => {
+            denied(app, peer, Some(mac), "no good API token");
+            return Err(BootError::forbidden());
+        }
+    };
     let known = app.read().assignment(mac).await?;
     let Some(known) = known.filter(|k| k.shelf.profile.spec.name == *profile) else {
         return Err(BootError::not_found("moxxie: not assigned"));
@@ -268,10 +282,20 @@ async fn preview(
     // The token's place is kept, so that what hangs on it can be read.
     let tokens = Tokens { config: MASK, report: MASK };
     match render(app, &known, None, links, resource, Some(tokens)) {
-        Ok(Some((text, kind))) => Ok(sent(text, kind)),
+        Ok(Some((text, kind))) => {
+            let target = format!("assignment {}", known.assignment.spec.mac_address);
+            app.witness.shown("config.preview", &actor.name, peer, target);
+            Ok(sent(text, kind))
+        }
         Ok(None) => Err(BootError::not_found("moxxie: no such file")),
         Err(error) => Err(BootError::new(StatusCode::UNPROCESSABLE_ENTITY, error)),
     }
+}
+
+/// Tells the audit log.
+fn denied(app: &App, peer: IpAddr, mac: Option<MacAddr>, why: &str) {
+    let who = mac.map(|mac| format!("machine {mac}"));
+    app.refused(Denied { kind: "config", peer, who, target: "config".into(), why: why.to_owned() });
 }
 
 fn sent(text: String, kind: &'static str) -> Response {

@@ -3,6 +3,7 @@
 use crate::app::App;
 use crate::http::error::BootError;
 use crate::http::extract::{BodyError, Peer, Query, collect};
+use crate::witness::Refusal as Denied;
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -66,6 +67,13 @@ pub async fn report(
     let text = head(message.unwrap_or(&body));
     let refuse = |why: Refusal| {
         tracing::warn!(%peer, reason = %why, "report refused");
+        app.refused(Denied {
+            kind: "report",
+            peer,
+            who: None,
+            target: "report".into(),
+            why: why.to_string(),
+        });
         BootError::forbidden()
     };
     let Some(token) = token.and_then(PresentedToken::parse) else {

@@ -7,7 +7,7 @@ use axum::http::request::Parts;
 use axum::http::{HeaderMap, header};
 use moxxie_core::access::{Actor, Role};
 use moxxie_core::token::api_token_hash;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use subtle_eq::equal;
 
 /// A caller who may read.
@@ -20,12 +20,19 @@ pub struct Operator(pub Actor);
 #[derive(Debug, Clone)]
 pub struct Admin(pub Actor);
 
+/// Where the name of the caller is left for whoever writes down that it was refused.
+#[derive(Debug, Clone, Default)]
+pub struct Caller(pub Arc<OnceLock<String>>);
+
 macro_rules! role {
     ($name:ident) => {
         impl FromRequestParts<Arc<App>> for $name {
             type Rejection = ApiError;
             async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, ApiError> {
                 let actor = authenticate(app, &parts.headers).await?;
+                if let Some(caller) = parts.extensions.get::<Caller>() {
+                    caller.0.get_or_init(|| actor.name.clone());
+                }
                 if actor.role < Role::$name {
                     return Err(ApiError::forbidden(format!(
                         "this needs the role {}; the token {} has {}",

@@ -289,7 +289,11 @@ impl Work<'_> {
 #[utoipa::path(get, path = "/api/v1/boot/export", tag = "assignments", security(("token" = ["viewer"])), responses(
     (status = 200, description = "`{items: […]}`", body = Value),
 ))]
-pub async fn export(State(app): State<Arc<App>>, Viewer(actor): Viewer) -> ApiResult<Json<Value>> {
+pub async fn export(
+    State(app): State<Arc<App>>,
+    Viewer(actor): Viewer,
+    Peer(peer): Peer,
+) -> ApiResult<Json<Value>> {
     let mut items = Vec::new();
     let mut names = HashMap::new();
     let mut after: Option<String> = None;
@@ -312,6 +316,9 @@ pub async fn export(State(app): State<Arc<App>>, Viewer(actor): Viewer) -> ApiRe
             let view = machine::view(assignment, name, actor.role, &app.config().site, app.clock.now());
             items.push(assignment_item(serde_json::to_value(view).unwrap_or_default()));
         }
+    }
+    if actor.role == Role::Admin {
+        app.witness.shown("secrets.read", &actor.name, peer, "export".into());
     }
     Ok(Json(json!({"items": items})))
 }

@@ -15,7 +15,7 @@ use axum::response::{IntoResponse, Response};
 use moxxie_core::access::Role;
 use moxxie_core::asset::Asset;
 use moxxie_core::assignment::{Assignment, AssignmentSpec, BootPolicy};
-use moxxie_core::audit::AuditRecord;
+use moxxie_core::audit::Chained;
 use moxxie_core::boot::decide::Shelf;
 use moxxie_core::boot::state::{BootRecord, BootState};
 use moxxie_core::profile::Profile;
@@ -38,7 +38,7 @@ struct Document {
     profiles: Vec<ProfileEntry>,
     assignments: Vec<AssignmentEntry>,
     tokens: Vec<TokenEntry>,
-    audit: Vec<AuditRecord>,
+    audit: Vec<Chained>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -86,8 +86,13 @@ struct TokenEntry {
 #[utoipa::path(get, path = "/api/v1/backup", tag = "operations", security(("token" = ["admin"])), responses(
     (status = 200, description = "a document for …/restore", body = Value),
 ))]
-pub async fn backup(State(app): State<Arc<App>>, _: Admin) -> ApiResult<Response> {
+pub async fn backup(
+    State(app): State<Arc<App>>,
+    Admin(actor): Admin,
+    Peer(peer): Peer,
+) -> ApiResult<Response> {
     let Backup { shelves, assignments, tokens, audit } = app.read().backup().await?;
+    app.witness.shown("secrets.read", &actor.name, peer, "backup".into());
     let document = Document {
         format: FORMAT.into(),
         created_at: app.clock.now(),
@@ -152,7 +157,8 @@ fn assignment_entry(app: &App, assignment: &Assignment) -> AssignmentEntry {
     }
 }
 
-/// Replace everything by a backup. Every machine is disarmed; tokens of open windows die.
+/// Replace everything by a backup, but for the audit log, which goes on. Every machine is disarmed;
+/// tokens of open windows die.
 #[utoipa::path(post, path = "/api/v1/restore", tag = "operations", security(("token" = ["admin"])),
     request_body = Object, responses(
     (status = 200, description = "what is there now", body = Value),

@@ -4,10 +4,11 @@ use super::wire;
 use crate::app::App;
 use crate::http::api::v1::revision::tagged;
 use crate::http::error::{ApiResult, Problem};
-use crate::http::extract::Viewer;
+use crate::http::extract::{Peer, Viewer};
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::Response;
+use moxxie_core::access::Role;
 use std::sync::Arc;
 
 /// One assignment, by any of its MAC addresses in any spelling.
@@ -19,8 +20,12 @@ use std::sync::Arc;
 pub async fn get(
     State(app): State<Arc<App>>,
     Viewer(actor): Viewer,
+    Peer(peer): Peer,
     Path(mac): Path<String>,
 ) -> ApiResult<Response> {
     let known = super::find(&app, &mac).await?;
-    Ok(tagged(StatusCode::OK, known.assignment.revision, &wire::view_known(&app, &known, actor.role)))
+    let view = wire::view_known(&app, &known, actor.role);
+    let target = || format!("assignment {}", known.assignment.spec.mac_address);
+    app.shown((&actor, peer), target, &view, || wire::view_known(&app, &known, Role::Viewer));
+    Ok(tagged(StatusCode::OK, known.assignment.revision, &view))
 }

@@ -4,9 +4,10 @@ use super::wire::{self, AssignmentView};
 use crate::app::App;
 use crate::http::api::v1::page::{Asked, Page, one};
 use crate::http::error::{ApiError, ApiResult};
-use crate::http::extract::{Query, Viewer};
+use crate::http::extract::{Peer, Query, Viewer};
 use axum::Json;
 use axum::extract::State;
+use moxxie_core::access::Role;
 use moxxie_store::AssignmentFilter;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -22,6 +23,7 @@ use std::sync::Arc;
 pub async fn list(
     State(app): State<Arc<App>>,
     Viewer(actor): Viewer,
+    Peer(peer): Peer,
     query: Query,
 ) -> ApiResult<Json<Page<AssignmentView>>> {
     let asked = Asked::of(&query, &["state", "profile", "q"])?;
@@ -52,6 +54,9 @@ pub async fn list(
     let page = asked.page(rows, |a| a.spec.mac_address.to_string());
     let names = profile_names(&app, page.items.iter().map(|a| a.spec.boot_profile_id.as_str())).await?;
     let now = app.clock.now();
+    let site = &app.config().site;
+    let views = |role| page.items.iter().map(|a| wire::view(a, None, role, site, now)).collect::<Vec<_>>();
+    app.shown((&actor, peer), || "assignments".into(), &views(actor.role), || views(Role::Viewer));
     Ok(Json(page.map(|a| {
         let name = names.get(&a.spec.boot_profile_id).map(String::as_str);
         wire::view(&a, name, actor.role, &app.config().site, now)

@@ -4,10 +4,11 @@ use super::wire;
 use crate::app::App;
 use crate::http::api::v1::revision::tagged;
 use crate::http::error::{ApiResult, Problem};
-use crate::http::extract::Viewer;
+use crate::http::extract::{Peer, Viewer};
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::Response;
+use moxxie_core::access::Role;
 use std::sync::Arc;
 
 /// One profile. Only an admin sees secrets.
@@ -19,8 +20,12 @@ use std::sync::Arc;
 pub async fn get(
     State(app): State<Arc<App>>,
     Viewer(actor): Viewer,
+    Peer(peer): Peer,
     Path(name): Path<String>,
 ) -> ApiResult<Response> {
     let profile = super::find(&app, &name).await?;
-    Ok(tagged(StatusCode::OK, profile.revision, &wire::view(&profile, actor.role)))
+    let view = wire::view(&profile, actor.role);
+    let target = || format!("profile {}", profile.spec.name);
+    app.shown((&actor, peer), target, &view, || wire::view(&profile, Role::Viewer));
+    Ok(tagged(StatusCode::OK, profile.revision, &view))
 }

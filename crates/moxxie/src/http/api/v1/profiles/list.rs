@@ -4,9 +4,10 @@ use super::wire::{self, ProfileView};
 use crate::app::App;
 use crate::http::api::v1::page::{Asked, Page};
 use crate::http::error::ApiResult;
-use crate::http::extract::{Query, Viewer};
+use crate::http::extract::{Peer, Query, Viewer};
 use axum::Json;
 use axum::extract::State;
+use moxxie_core::access::Role;
 use std::sync::Arc;
 
 /// Profiles by name.
@@ -17,10 +18,13 @@ use std::sync::Arc;
 pub async fn list(
     State(app): State<Arc<App>>,
     Viewer(actor): Viewer,
+    Peer(peer): Peer,
     query: Query,
 ) -> ApiResult<Json<Page<ProfileView>>> {
     let asked = Asked::of(&query, &[])?;
     let rows = app.read().profiles(asked.cursor.as_deref(), asked.rows()).await?;
     let page = asked.page(rows, |p| p.spec.name.to_string());
+    let views = |role| page.items.iter().map(|p| wire::view(p, role)).collect::<Vec<_>>();
+    app.shown((&actor, peer), || "profiles".into(), &views(actor.role), || views(Role::Viewer));
     Ok(Json(page.map(|p| wire::view(&p, actor.role))))
 }
