@@ -19,6 +19,7 @@ pub mod params;
 pub mod platform;
 pub mod profile;
 pub mod render;
+pub mod seal;
 pub mod secret;
 pub mod site;
 pub mod time;
