@@ -4,7 +4,9 @@ use crate::audit::{assignment_value, note};
 use crate::db::{Arg, Row, Tx, args, to_json, unreadable};
 use crate::error::{Result, StepError, StoreError};
 use crate::profiles::shelf;
+use crate::secrets::may_seal;
 use crate::snapshot::{bump, bump_all};
+use crate::vault::Vault;
 use crate::{AssignmentFilter, Store};
 use moxxie_core::assignment::{Assignment, AssignmentSpec};
 use moxxie_core::audit::By;
@@ -12,9 +14,13 @@ use moxxie_core::boot::decide::Known;
 use moxxie_core::boot::state::BootRecord;
 use moxxie_core::mac::MacAddr;
 use moxxie_core::machine::Serial;
+use moxxie_core::seal::Place;
 use moxxie_core::time::Timestamp;
 use sqlx::AssertSqlSafe;
 use std::collections::BTreeSet;
+
+/// The table, as sealed values are bound to it.
+pub(crate) const TABLE: &str = "node_boot_assignments";
 
 /// Selects whole assignments; a condition follows.
 pub(crate) const ROWS: &str = "SELECT id, mac_address, node_name, boot_profile_id, boot_params_override, uuid, serial, extra_macs, \
@@ -215,7 +221,8 @@ pub(crate) async fn change(
                state = $15, generation = $16, armed_until = $17, window_ends = $18, attempts_left = $19, \
                armed_destructive = $20, bound_uuid = $21, bound_serial = $22, since = $23, starts = $24, \
                revision = $25, seq = $26, last_boot_at = $27, created_at = $28, updated_at = $29 WHERE id = $1";
-    tx.execute(sql, values(&new, seq)?).await?;
+    may_seal(tx).await?;
+    tx.execute(sql, values(&tx.vault, &new, seq)?).await?;
     tx.execute("DELETE FROM assignment_macs WHERE assignment_id = $1", args![new.id.as_str()]).await?;
     insert_macs(tx, &new).await?;
     if new.boot.generation != old.boot.generation {
@@ -234,7 +241,8 @@ pub(crate) async fn insert(tx: &mut Tx, assignment: &Assignment, seq: i64) -> Re
                armed_destructive, bound_uuid, bound_serial, since, starts, revision, seq, last_boot_at, \
                created_at, updated_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, \
                $17, $18, $19, $20, $21, $22, $23, $24, $25, $26, $27, $28, $29)";
-    tx.execute(sql, values(assignment, seq)?).await?;
+    may_seal(tx).await?;
+    tx.execute(sql, values(&tx.vault, assignment, seq)?).await?;
     insert_macs(tx, assignment).await
 }
 
@@ -319,14 +327,15 @@ pub(crate) fn record_values(boot: &BootRecord) -> Vec<Arg> {
 }
 
 /// All columns in the order of the table; `seq` is not a part of the core's type.
-fn values(assignment: &Assignment, seq: i64) -> Result<Vec<Arg>> {
+fn values(vault: &Vault, assignment: &Assignment, seq: i64) -> Result<Vec<Arg>> {
     let spec = &assignment.spec;
+    let place = Place { table: TABLE, column: "boot_params_override", row: &assignment.id };
     let mut values = args![
         assignment.id.as_str(),
         spec.mac_address.to_string(),
         spec.node_name.as_str(),
         spec.boot_profile_id.as_str(),
-        to_json(&spec.boot_params_override)?,
+        vault.seal_json(place, &spec.boot_params_override)?,
         spec.uuid.map(|uuid| uuid.to_string()),
         spec.uuid.map(|uuid| uuid.key().to_string()),
         spec.serial.as_ref().map(Serial::as_str),
@@ -360,7 +369,7 @@ pub(crate) fn assignment(row: &Row) -> Result<Assignment> {
             mac_address: row.parse("mac_address")?,
             node_name: row.parse("node_name")?,
             boot_profile_id: row.text("boot_profile_id")?,
-            boot_params_override: row.json("boot_params_override")?,
+            boot_params_override: row.sealed_json(TABLE, "boot_params_override")?,
             uuid: row.parse_or_null("uuid")?,
             serial: serial("serial")?,
             extra_macs: row.json("extra_macs")?,

@@ -4,13 +4,16 @@
 //! [`Row`], so nothing above this file is generic over the database.
 
 use crate::error::{Result, StoreError, breaks_connection};
+use crate::vault::Vault;
 use crate::{Db, Store};
+use moxxie_core::seal::Place;
 use moxxie_core::time::Timestamp;
 use sqlx::pool::PoolConnection;
 use sqlx::postgres::PgRow;
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Postgres, Row as _, SqlSafeStr, Sqlite};
 use std::str::FromStr;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// PostgreSQL ends a statement after its `statement_timeout`. A server that hangs, or a network
@@ -54,29 +57,34 @@ macro_rules! args {
 pub(crate) use args;
 
 /// A row of either database.
-pub(crate) enum Row {
+pub(crate) struct Row {
+    native: Native,
+    vault: Arc<Vault>,
+}
+
+enum Native {
     Sqlite(SqliteRow),
     Postgres(PgRow),
 }
 
-impl From<SqliteRow> for Row {
-    fn from(row: SqliteRow) -> Row {
-        Row::Sqlite(row)
+impl From<SqliteRow> for Native {
+    fn from(row: SqliteRow) -> Native {
+        Native::Sqlite(row)
     }
 }
 
-impl From<PgRow> for Row {
-    fn from(row: PgRow) -> Row {
-        Row::Postgres(row)
+impl From<PgRow> for Native {
+    fn from(row: PgRow) -> Native {
+        Native::Postgres(row)
     }
 }
 
 macro_rules! getters {
     ($($name:ident -> $type:ty;)*) => {
         $(pub(crate) fn $name(&self, column: &str) -> Result<$type> {
-            Ok(match self {
-                Row::Sqlite(row) => row.try_get(column)?,
-                Row::Postgres(row) => row.try_get(column)?,
+            Ok(match &self.native {
+                Native::Sqlite(row) => row.try_get(column)?,
+                Native::Postgres(row) => row.try_get(column)?,
             })
         })*
     };
@@ -110,6 +118,28 @@ impl Row {
 
     pub(crate) fn json<T: serde::de::DeserializeOwned>(&self, column: &str) -> Result<T> {
         serde_json::from_str(&self.text(column)?).map_err(|_| unreadable(column))
+    }
+
+    /// A sealed text, opened. `table` is the one that the row is of; it has an `id`.
+    pub(crate) fn sealed(&self, table: &str, column: &str) -> Result<String> {
+        self.opened(table, column, &self.text(column)?)
+    }
+
+    pub(crate) fn sealed_or_null(&self, table: &str, column: &str) -> Result<Option<String>> {
+        self.text_or_null(column)?.map(|stored| self.opened(table, column, &stored)).transpose()
+    }
+
+    pub(crate) fn sealed_parse_or_null<T: FromStr>(&self, table: &str, column: &str) -> Result<Option<T>> {
+        let text = self.sealed_or_null(table, column)?;
+        text.map(|text| text.parse().map_err(|_| unreadable(column))).transpose()
+    }
+
+    pub(crate) fn sealed_json<T: serde::de::DeserializeOwned>(&self, table: &str, column: &str) -> Result<T> {
+        serde_json::from_str(&self.sealed(table, column)?).map_err(|_| unreadable(column))
+    }
+
+    fn opened(&self, table: &str, column: &str, stored: &str) -> Result<String> {
+        self.vault.open(Place { table, column, row: &self.text("id")? }, stored)
     }
 }
 
@@ -165,6 +195,10 @@ pub(crate) struct Tx {
     /// A statement is under way, or was when its future was dropped.
     busy: bool,
     patience: Duration,
+    /// Seals what is written and opens what is read.
+    pub(crate) vault: Arc<Vault>,
+    /// The current key was looked up and may seal: see `secrets.rs`.
+    pub(crate) may_seal: bool,
 }
 
 impl Store {
@@ -174,7 +208,7 @@ impl Store {
             Db::Sqlite { r, .. } => Link::Sqlite(r.acquire().await?),
             Db::Postgres(pool) => Link::Postgres(pool.acquire().await?),
         };
-        Ok(Tx { link: Some(link), open: false, broken: false, busy: false, patience: PATIENCE })
+        Ok(self.tx(link))
     }
 
     /// A transaction for reads that have to agree with each other.
@@ -198,12 +232,18 @@ impl Store {
         self.begin_write("PRAGMA synchronous = NORMAL; BEGIN IMMEDIATE").await
     }
 
+    fn tx(&self, link: Link) -> Tx {
+        let vault = self.vault.clone();
+        let link = Some(link);
+        Tx { link, open: false, broken: false, busy: false, patience: PATIENCE, vault, may_seal: false }
+    }
+
     async fn begin_write(&self, sqlite: &'static str) -> Result<Tx> {
         let link = match &self.db {
             Db::Sqlite { w, .. } => Link::Sqlite(w.acquire().await?),
             Db::Postgres(pool) => Link::Postgres(pool.acquire().await?),
         };
-        let mut tx = Tx { link: Some(link), open: false, broken: false, busy: false, patience: PATIENCE };
+        let mut tx = self.tx(link);
         tx.begin(sqlite, "BEGIN ISOLATION LEVEL READ COMMITTED").await?;
         Ok(tx)
     }
@@ -292,21 +332,23 @@ impl Tx {
 
     /// All rows of a query.
     pub(crate) async fn rows(&mut self, sql: impl SqlSafeStr, args: Vec<Arg>) -> Result<Vec<Row>> {
-        let (sql, patience) = (sql.into_sql_str(), self.patience());
+        let (sql, patience, vault) = (sql.into_sql_str(), self.patience(), self.vault.clone());
+        let row = |native| Row { native, vault: vault.clone() };
         let rows: Result<Vec<Row>, sqlx::Error> = each!(self.link()?, conn => {
             let rows = in_time(patience, bound!(sql, args).fetch_all(&mut **conn)).await;
-            rows.map(|rows| rows.into_iter().map(Row::from).collect())
+            rows.map(|rows| rows.into_iter().map(|native| row(native.into())).collect())
         });
         self.check(rows)
     }
 
     /// The first row of a query, if there is one.
     pub(crate) async fn row(&mut self, sql: impl SqlSafeStr, args: Vec<Arg>) -> Result<Option<Row>> {
-        let (sql, patience) = (sql.into_sql_str(), self.patience());
-        let row = each!(self.link()?, conn => {
-            in_time(patience, bound!(sql, args).fetch_optional(&mut **conn)).await.map(|row| row.map(Row::from))
+        let (sql, patience, vault) = (sql.into_sql_str(), self.patience(), self.vault.clone());
+        let native: Result<Option<Native>, sqlx::Error> = each!(self.link()?, conn => {
+            let row = in_time(patience, bound!(sql, args).fetch_optional(&mut **conn)).await;
+            row.map(|row| row.map(Native::from))
         });
-        self.check(row)
+        Ok(self.check(native)?.map(|native| Row { native, vault }))
     }
 
     pub(crate) async fn commit(mut self) -> Result<()> {

@@ -185,7 +185,13 @@ pub(crate) async fn older_schema(store: &Store) {
         )
     };
     raw(first.to_owned()).await;
-    store.create_profile("p1", &profile("safe", false), &by(1)).await.unwrap();
+    let no = if store.is_sqlite() { "0" } else { "FALSE" };
+    raw(format!(
+        "INSERT INTO boot_profiles (id, name, profile_type, description, extra_initrds, boot_params, params, \
+         destructive, destructive_lowered, menu, local_boot, revision, seq, created_at, updated_at) \
+         VALUES ('p1', 'safe', 'talos', '', '[]', '', '{{}}', {no}, {no}, {no}, 'auto', 1, 1, 1, 1)"
+    ))
+    .await;
     let digest = Digest([1; 32]);
     for file in ["a", "b"] {
         raw(format!("INSERT INTO profile_assets VALUES ('p1', '{file}', '{digest}', 7, 3)")).await;
