@@ -3,7 +3,7 @@
 use crate::app::App;
 use crate::http::api::v1::{
     apply, assets, assignments, audit, backup, downloads, events, explain, extract, machines, profiles,
-    tokens, uploads,
+    secrets, tokens, uploads,
 };
 use crate::http::{boot, docs, error, middleware, ops};
 use axum::Router;
@@ -61,6 +61,8 @@ pub fn described() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(tokens::revoke))
         .routes(routes!(backup::backup))
         .routes(routes!(backup::restore))
+        .routes(routes!(secrets::status))
+        .routes(routes!(secrets::reseal))
         // Monitoring and load balancers.
         .routes(routes!(ops::livez))
         .routes(routes!(ops::readyz))

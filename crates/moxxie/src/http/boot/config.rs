@@ -124,14 +124,15 @@ async fn deliver(fetch: Fetch, token: Option<&str>) -> Result<Response, BootErro
     let mut machine = None;
     let step = |session: &Session, known: &Known| {
         let assignment = &known.assignment;
-        let genuine = token.is_genuine(&app.key, &assignment.id, session.generation, Purpose::Config);
+        let key = token.made_with(app.keys(), &assignment.id, session.generation, Purpose::Config);
         let named = known.shelf.profile.spec.name == profile && assignment.macs().any(|m| m == mac);
-        if !genuine || !named {
+        let Some(key) = key.filter(|_| named) else {
             return Err(Stop::Refused(Refusal::Foreign));
-        }
+        };
         may_fetch(session, known, peer, &app.config().site, now).map_err(Stop::Refused)?;
-        let report = mint(&app.key, session.id, &assignment.id, session.generation, Purpose::Report);
-        let own = mint(&app.key, session.id, &assignment.id, session.generation, Purpose::Config);
+        // With the key of the token that came: after a change of keys a repeat has the same bytes.
+        let report = mint(key, session.id, &assignment.id, session.generation, Purpose::Report);
+        let own = mint(key, session.id, &assignment.id, session.generation, Purpose::Config);
         let (text, kind) = render(
             &app,
             known,
