@@ -52,8 +52,9 @@ pub const KEY_FILE: &str = "secret-key";
 /// and not written yet: a database may be there that needs another one.
 pub fn site_keys(dir: &Path, from_env: Option<&str>) -> Result<SiteKeys> {
     if let Some(text) = from_env {
-        let ring = Keyring::parse(text)
-            .context("MOXXIE_SECRET_KEY must be 64 hexadecimal digits, or several keys with commas between")?;
+        let ring = Keyring::parse(text).context(
+            "MOXXIE_SECRET_KEY must be 64 hexadecimal digits, or several keys with commas between",
+        )?;
         return Ok(SiteKeys { ring, new: None });
     }
     let path = dir.join(KEY_FILE);
@@ -169,7 +170,10 @@ mod tests {
         assert!(new);
         assert_eq!(admin_token(dir.path(), None).unwrap(), (token, false));
         let keys = site_keys(dir.path(), None).unwrap();
-        assert!(keys.missing().is_some() && !dir.path().join("secret-key").exists(), "not before it is needed");
+        assert!(
+            keys.missing().is_some() && !dir.path().join("secret-key").exists(),
+            "not before it is needed"
+        );
         keys.keep().unwrap();
         assert!(keys.missing().is_none());
         let kept = site_keys(dir.path(), None).unwrap();

@@ -6,6 +6,7 @@ mod bytes;
 mod collecting;
 mod moves;
 mod races;
+mod secrets;
 mod servers;
 mod story;
 

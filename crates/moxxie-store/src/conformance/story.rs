@@ -505,7 +505,7 @@ async fn newer_schema(store: &Store) {
     tx.execute(add, args![]).await.unwrap();
     tx.commit().await.unwrap();
     let error = store.migrate().await.unwrap_err();
-    assert!(matches!(error, StoreError::NewerSchema { found: 9999, known: 2 }), "{error}");
+    assert!(matches!(error, StoreError::NewerSchema { found: 9999, .. }), "{error}");
     assert_eq!(schema(store).await, before);
     let mut tx = store.write().await.unwrap();
     tx.execute("DELETE FROM _sqlx_migrations WHERE version = 9999", args![]).await.unwrap();

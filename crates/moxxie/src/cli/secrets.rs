@@ -118,7 +118,8 @@ fn rotate(dir: &Path, stage: bool, to: Option<KeyId>) -> anyhow::Result<()> {
     }
     let (text, said) = match to {
         Some(id) => {
-            let text = promoted(&text, id).with_context(|| format!("there is no key {id} in {}", path.display()))?;
+            let text =
+                promoted(&text, id).with_context(|| format!("there is no key {id} in {}", path.display()))?;
             (text, format!("{id} is the current key after a restart; then: moxxie secrets reseal"))
         }
         None => {
@@ -126,7 +127,9 @@ fn rotate(dir: &Path, stage: bool, to: Option<KeyId>) -> anyhow::Result<()> {
             let id = KeyId::of(&SiteKey::from_hex(&key).context("a new key cannot be read")?);
             let text = added(&text, &key, id, stage);
             let next = match stage {
-                true => format!("copy the file to every replica and restart them; then: moxxie secrets rotate --to {id}"),
+                true => format!(
+                    "copy the file to every replica and restart them; then: moxxie secrets rotate --to {id}"
+                ),
                 false => "restart the server; then: moxxie secrets reseal".into(),
             };
             (text, format!("new key {id}: {next}"))

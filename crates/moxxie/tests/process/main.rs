@@ -31,6 +31,7 @@ mod schema;
 mod server;
 mod shutdown;
 mod site;
+mod t17_backup_theft;
 mod uploads;
 mod wire;
 mod writers;

@@ -226,7 +226,12 @@ pub async fn restore(
     let sealed = match document.format.as_str() {
         FORMAT => true,
         PLAIN_FORMAT => false,
-        _ => return Err(ApiError::field("/format", format!("this version reads {FORMAT} and {PLAIN_FORMAT}"))),
+        _ => {
+            return Err(ApiError::field(
+                "/format",
+                format!("this version reads {FORMAT} and {PLAIN_FORMAT}"),
+            ));
+        }
     };
     let have: Vec<KeyId> = app.keys().all().map(KeyId::of).collect();
     if let Some(key) = document.key.filter(|key| !have.iter().any(|id| id.to_string() == *key)) {
