@@ -19,6 +19,7 @@ mod machines;
 mod model;
 mod open;
 mod profiles;
+mod reseal;
 mod secrets;
 mod snapshot;
 #[cfg(any(test, feature = "testing"))]
@@ -27,7 +28,8 @@ mod tokens;
 mod vault;
 
 pub use error::{CollectError, Result, StepError, StoreError};
-pub use secrets::{KeyUse, Resealed, SecretsStatus};
+pub use reseal::Resealed;
+pub use secrets::{KeyUse, SecretsStatus};
 
 use moxxie_core::access::Role;
 use moxxie_core::asset::Digest;
