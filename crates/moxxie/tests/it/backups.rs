@@ -11,7 +11,8 @@ const FIELDS: [&str; 6] =
 async fn backups_are_sealed_and_plain_ones_of_older_versions_are_read() {
     let site = Site::start().await;
     let profile = json!({
-        "name": "cp", "profile_type": "talos", "kernel_path": "vmlinuz", "boot_params": "a=b",
+        "name": "cp", "profile_type": "talos", "kernel_path": "vmlinuz",
+        "initrd_path": "initramfs.xz", "boot_params": "a=b",
         "config_template": "token: canary-template", "params": {"password": "canary-params"},
     });
     site.post(PROFILES, profile.clone()).await.is(201);
