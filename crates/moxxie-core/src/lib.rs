@@ -22,6 +22,7 @@ pub mod platform;
 pub mod profile;
 pub mod proxy;
 pub mod render;
+pub mod seal;
 pub mod secret;
 pub mod site;
 pub mod time;

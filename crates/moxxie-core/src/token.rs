@@ -1,12 +1,13 @@
 //! Tokens: the short-lived ones that boots carry, and the ones that people and programs hold.
 
+use crate::keyring::Keyring;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq;
 
-/// The site's secret key: signs boot tokens. Replicas share it.
+/// A secret key of the site: signs boot tokens, seals what is stored. Replicas share it.
 #[derive(Clone)]
 pub struct SiteKey([u8; 32]);
 
@@ -109,6 +110,18 @@ impl PresentedToken {
         let good = tag(key, self.session, assignment, generation, purpose);
         bool::from(good.ct_eq(&self.tag))
     }
+
+    /// The key of the site that it was made with, for exactly this assignment, generation and
+    /// purpose: after a change of keys, tokens that are out live on. `None` when it is not genuine.
+    pub fn made_with<'k>(
+        &self,
+        keys: &'k Keyring,
+        assignment: &str,
+        generation: i64,
+        purpose: Purpose,
+    ) -> Option<&'k SiteKey> {
+        keys.all().find(|key| self.is_genuine(key, assignment, generation, purpose))
+    }
 }
 
 /// The text with everything that could be a boot token masked. Machines quote the URLs that they
@@ -175,6 +188,23 @@ mod tests {
         assert!(!token.is_genuine(&key, "a1", 4, Purpose::Config), "other generation");
         assert!(!token.is_genuine(&key, "a2", 3, Purpose::Config), "other machine");
         assert!(!token.is_genuine(&SiteKey::new([8; 32]), "a1", 3, Purpose::Config), "other site");
+    }
+
+    #[test]
+    fn a_token_outlives_a_change_of_keys() {
+        let (old, new) = (SiteKey::new(KEY), SiteKey::new([8; 32]));
+        let text = mint(&old, SessionId([9; 16]), "a1", 3, Purpose::Config);
+        let token = PresentedToken::parse(&text).unwrap();
+        let made_with = |ring: &Keyring| {
+            let key = token.made_with(ring, "a1", 3, Purpose::Config)?;
+            // What goes with it has to be made with the same key: a repeat gets the same bytes.
+            Some(mint(key, SessionId([9; 16]), "a1", 3, Purpose::Config))
+        };
+        assert_eq!(made_with(&Keyring::new(old.clone(), vec![])), Some(text.clone()));
+        assert_eq!(made_with(&Keyring::new(new.clone(), vec![old.clone()])), Some(text));
+        assert_eq!(made_with(&Keyring::new(new.clone(), vec![])), None);
+        let both = Keyring::new(new, vec![old]);
+        assert!(token.made_with(&both, "a1", 4, Purpose::Config).is_none(), "other generation");
     }
 
     #[test]

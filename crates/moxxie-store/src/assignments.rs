@@ -4,7 +4,9 @@ use crate::audit::{assignment_value, note};
 use crate::db::{Arg, Row, Tx, args, to_json, unreadable};
 use crate::error::{Result, StepError, StoreError};
 use crate::profiles::shelf;
+use crate::secrets::may_seal;
 use crate::snapshot::{bump, bump_all};
+use crate::vault::Vault;
 use crate::{AssignmentFilter, Store};
 use moxxie_core::assignment::{Assignment, AssignmentSpec};
 use moxxie_core::audit::By;
@@ -13,9 +15,13 @@ use moxxie_core::boot::decide::Known;
 use moxxie_core::boot::state::BootRecord;
 use moxxie_core::mac::MacAddr;
 use moxxie_core::machine::Serial;
+use moxxie_core::seal::Place;
 use moxxie_core::time::Timestamp;
 use sqlx::AssertSqlSafe;
 use std::collections::BTreeSet;
+
+/// The table, as sealed values are bound to it.
+pub(crate) const TABLE: &str = "node_boot_assignments";
 
 /// Selects whole assignments; a condition follows.
 pub(crate) const ROWS: &str = "SELECT id, mac_address, node_name, boot_profile_id, boot_params_override, uuid, serial, extra_macs, \
@@ -219,7 +225,8 @@ pub(crate) async fn change(
                window_ends = $20, attempts_left = $21, armed_destructive = $22, bound_uuid = $23, \
                bound_serial = $24, since = $25, starts = $26, asked_from = $27, asking = $28, \
                revision = $29, seq = $30, last_boot_at = $31, created_at = $32, updated_at = $33 WHERE id = $1";
-    tx.execute(sql, values(&new, seq)?).await?;
+    may_seal(tx).await?;
+    tx.execute(sql, values(&tx.vault, &new, seq)?).await?;
     tx.execute("DELETE FROM assignment_macs WHERE assignment_id = $1", args![new.id.as_str()]).await?;
     insert_macs(tx, &new).await?;
     if new.boot.generation != old.boot.generation {
@@ -239,7 +246,8 @@ pub(crate) async fn insert(tx: &mut Tx, assignment: &Assignment, seq: i64) -> Re
                revision, seq, last_boot_at, created_at, updated_at) \
                VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, \
                $17, $18, $19, $20, $21, $22, $23, $24, $25, $26, $27, $28, $29, $30, $31, $32, $33)";
-    tx.execute(sql, values(assignment, seq)?).await?;
+    may_seal(tx).await?;
+    tx.execute(sql, values(&tx.vault, assignment, seq)?).await?;
     insert_macs(tx, assignment).await
 }
 
@@ -327,14 +335,15 @@ pub(crate) fn record_values(boot: &BootRecord) -> Result<Vec<Arg>> {
 }
 
 /// All columns in the order of the table; `seq` is not a part of the core's type.
-fn values(assignment: &Assignment, seq: i64) -> Result<Vec<Arg>> {
+fn values(vault: &Vault, assignment: &Assignment, seq: i64) -> Result<Vec<Arg>> {
     let spec = &assignment.spec;
+    let place = Place { table: TABLE, column: "boot_params_override", row: &assignment.id };
     let mut values = args![
         assignment.id.as_str(),
         spec.mac_address.to_string(),
         spec.node_name.as_str(),
         spec.boot_profile_id.as_str(),
-        to_json(&spec.boot_params_override)?,
+        vault.seal_json(place, &spec.boot_params_override)?,
         spec.uuid.map(|uuid| uuid.to_string()),
         spec.uuid.map(|uuid| uuid.key().to_string()),
         spec.serial.as_ref().map(Serial::as_str),
@@ -370,7 +379,7 @@ pub(crate) fn assignment(row: &Row) -> Result<Assignment> {
             mac_address: row.parse("mac_address")?,
             node_name: row.parse("node_name")?,
             boot_profile_id: row.text("boot_profile_id")?,
-            boot_params_override: row.json("boot_params_override")?,
+            boot_params_override: row.sealed_json(TABLE, "boot_params_override")?,
             uuid: row.parse_or_null("uuid")?,
             serial: serial("serial")?,
             extra_macs: row.json("extra_macs")?,

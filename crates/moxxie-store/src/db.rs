@@ -4,14 +4,17 @@
 //! [`Row`], so nothing above this file is generic over the database.
 
 use crate::error::{Result, StoreError, breaks_connection};
+use crate::vault::Vault;
 use crate::{Db, Store};
 use moxxie_core::audit::{AuditRecord, Fingerprint};
+use moxxie_core::seal::Place;
 use moxxie_core::time::Timestamp;
 use sqlx::pool::PoolConnection;
 use sqlx::postgres::PgRow;
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Postgres, Row as _, SqlSafeStr, Sqlite};
 use std::str::FromStr;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// PostgreSQL ends a statement after its `statement_timeout`. A server that hangs, or a network
@@ -55,29 +58,34 @@ macro_rules! args {
 pub(crate) use args;
 
 /// A row of either database.
-pub(crate) enum Row {
+pub(crate) struct Row {
+    native: Native,
+    vault: Arc<Vault>,
+}
+
+enum Native {
     Sqlite(SqliteRow),
     Postgres(PgRow),
 }
 
-impl From<SqliteRow> for Row {
-    fn from(row: SqliteRow) -> Row {
-        Row::Sqlite(row)
+impl From<SqliteRow> for Native {
+    fn from(row: SqliteRow) -> Native {
+        Native::Sqlite(row)
     }
 }
 
-impl From<PgRow> for Row {
-    fn from(row: PgRow) -> Row {
-        Row::Postgres(row)
+impl From<PgRow> for Native {
+    fn from(row: PgRow) -> Native {
+        Native::Postgres(row)
     }
 }
 
 macro_rules! getters {
     ($($name:ident -> $type:ty;)*) => {
         $(pub(crate) fn $name(&self, column: &str) -> Result<$type> {
-            Ok(match self {
-                Row::Sqlite(row) => row.try_get(column)?,
-                Row::Postgres(row) => row.try_get(column)?,
+            Ok(match &self.native {
+                Native::Sqlite(row) => row.try_get(column)?,
+                Native::Postgres(row) => row.try_get(column)?,
             })
         })*
     };
@@ -116,6 +124,28 @@ impl Row {
     pub(crate) fn json_or_null<T: serde::de::DeserializeOwned>(&self, column: &str) -> Result<Option<T>> {
         let text = self.text_or_null(column)?;
         text.map(|text| serde_json::from_str(&text).map_err(|_| unreadable(column))).transpose()
+    }
+
+    /// A sealed text, opened. `table` is the one that the row is of; it has an `id`.
+    pub(crate) fn sealed(&self, table: &str, column: &str) -> Result<String> {
+        self.opened(table, column, &self.text(column)?)
+    }
+
+    pub(crate) fn sealed_or_null(&self, table: &str, column: &str) -> Result<Option<String>> {
+        self.text_or_null(column)?.map(|stored| self.opened(table, column, &stored)).transpose()
+    }
+
+    pub(crate) fn sealed_parse_or_null<T: FromStr>(&self, table: &str, column: &str) -> Result<Option<T>> {
+        let text = self.sealed_or_null(table, column)?;
+        text.map(|text| text.parse().map_err(|_| unreadable(column))).transpose()
+    }
+
+    pub(crate) fn sealed_json<T: serde::de::DeserializeOwned>(&self, table: &str, column: &str) -> Result<T> {
+        serde_json::from_str(&self.sealed(table, column)?).map_err(|_| unreadable(column))
+    }
+
+    fn opened(&self, table: &str, column: &str, stored: &str) -> Result<String> {
+        self.vault.open(Place { table, column, row: &self.text("id")? }, stored)
     }
 }
 
@@ -175,6 +205,10 @@ pub(crate) struct Tx {
     pub(crate) notes: Vec<AuditRecord>,
     /// What these show instead of secrets.
     pub(crate) prints: Fingerprint,
+    /// Seals what is written and opens what is read.
+    pub(crate) vault: Arc<Vault>,
+    /// The current key was looked up and may seal: see `secrets.rs`.
+    pub(crate) may_seal: bool,
 }
 
 impl Store {
@@ -216,6 +250,8 @@ impl Store {
             busy: false,
             patience: PATIENCE,
             notes: Vec::new(),
+            vault: self.vault.clone(),
+            may_seal: false,
             prints: Fingerprint::new(self.keys.current().derive("audit")),
         }
     }
@@ -314,21 +350,23 @@ impl Tx {
 
     /// All rows of a query.
     pub(crate) async fn rows(&mut self, sql: impl SqlSafeStr, args: Vec<Arg>) -> Result<Vec<Row>> {
-        let (sql, patience) = (sql.into_sql_str(), self.patience());
+        let (sql, patience, vault) = (sql.into_sql_str(), self.patience(), self.vault.clone());
+        let row = |native| Row { native, vault: vault.clone() };
         let rows: Result<Vec<Row>, sqlx::Error> = each!(self.link()?, conn => {
             let rows = in_time(patience, bound!(sql, args).fetch_all(&mut **conn)).await;
-            rows.map(|rows| rows.into_iter().map(Row::from).collect())
+            rows.map(|rows| rows.into_iter().map(|native| row(native.into())).collect())
         });
         self.check(rows)
     }
 
     /// The first row of a query, if there is one.
     pub(crate) async fn row(&mut self, sql: impl SqlSafeStr, args: Vec<Arg>) -> Result<Option<Row>> {
-        let (sql, patience) = (sql.into_sql_str(), self.patience());
-        let row = each!(self.link()?, conn => {
-            in_time(patience, bound!(sql, args).fetch_optional(&mut **conn)).await.map(|row| row.map(Row::from))
+        let (sql, patience, vault) = (sql.into_sql_str(), self.patience(), self.vault.clone());
+        let native: Result<Option<Native>, sqlx::Error> = each!(self.link()?, conn => {
+            let row = in_time(patience, bound!(sql, args).fetch_optional(&mut **conn)).await;
+            row.map(|row| row.map(Native::from))
         });
-        self.check(row)
+        Ok(self.check(native)?.map(|native| Row { native, vault }))
     }
 
     /// Writes the transaction's audit records and commits. The head of the audit log is the last

@@ -1,6 +1,7 @@
 //! What can go wrong, and how errors of the two databases become these few.
 
 use crate::assets::AssetError;
+use moxxie_core::keyring::KeyId;
 use sqlx::postgres::PgDatabaseError;
 use sqlx::sqlite::SqliteError;
 
@@ -23,6 +24,24 @@ pub enum StoreError {
         /// Highest version known.
         known: i64,
     },
+    /// What is stored was sealed with a key that is not at hand.
+    #[error(
+        "the database is sealed with the key {wanted}, this server has {}: restore secret-key (or \
+         MOXXIE_SECRET_KEY) from where you keep it; nothing was changed",
+        moxxie_core::seal::list(have)
+    )]
+    WrongKey {
+        /// The key that is needed.
+        wanted: KeyId,
+        /// Those at hand, the current one first.
+        have: Vec<KeyId>,
+    },
+    /// Everything was sealed anew with a newer key, and nothing may be sealed with this one again.
+    #[error(
+        "the key {0} was retired: put the site's newer key first in secret-key (or \
+         MOXXIE_SECRET_KEY) and restart"
+    )]
+    RetiredKey(KeyId),
     /// No such object.
     #[error("no such {0}")]
     NotFound(&'static str),

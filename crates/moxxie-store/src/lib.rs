@@ -20,12 +20,17 @@ mod machines;
 mod model;
 mod open;
 mod profiles;
+mod reseal;
+mod secrets;
 mod snapshot;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
 mod tokens;
+mod vault;
 
 pub use error::{CollectError, Result, StepError, StoreError};
+pub use reseal::Resealed;
+pub use secrets::{KeyUse, SecretsStatus};
 
 use moxxie_core::access::Role;
 use moxxie_core::asset::Digest;
@@ -69,6 +74,7 @@ pub struct Loaded {
 pub struct Store {
     pub(crate) db: Db,
     pub(crate) keys: Keyring,
+    pub(crate) vault: Arc<vault::Vault>,
 }
 
 /// The two databases.

@@ -1,14 +1,17 @@
 //! Opening, migrating, closing.
 
 use crate::error::{Result, StoreError};
+use crate::vault::Vault;
 use crate::{Db, Store, db::args};
 use moxxie_core::keyring::Keyring;
+use moxxie_core::seal::SealNonce;
 use moxxie_core::time::Timestamp;
 use sqlx::migrate::{MigrateError, Migrator};
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{ConnectOptions, Connection, Executor, Row};
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 static SQLITE: Migrator = sqlx::migrate!("migrations/sqlite");
@@ -22,29 +25,23 @@ const POSTGRES_CONNECTIONS: u32 = 10;
 impl Store {
     /// Opens; does not wait for the database to answer (PostgreSQL may be down at start).
     ///
-    /// `sqlite://PATH`, `postgres://…` or `postgresql://…`; `sqlite::memory:` is for tests.
-    pub async fn open(url: &str, keys: Keyring) -> Result<Store> {
-        if url == "sqlite::memory:" {
-            return Ok(Store { db: memory(), keys });
-        }
-        if let Some(path) = url.strip_prefix("sqlite:") {
-            let path = path.strip_prefix("//").unwrap_or(path);
-            return Ok(Store { db: sqlite(Path::new(path.split('?').next().unwrap_or(path)))?, keys });
-        }
-        if url.starts_with("postgres://") || url.starts_with("postgresql://") {
-            return Ok(Store { db: postgres(url)?, keys });
-        }
-        // Only the part before the colon: the rest may hold a password.
-        let scheme = url.split(':').next().unwrap_or_default();
-        let scheme: String = scheme.chars().filter(|c| c.is_ascii_alphanumeric()).take(16).collect();
-        Err(StoreError::Unavailable(format!(
-            "its URL begins with \"{scheme}\"; write sqlite://PATH or postgres://…"
-        )))
+    /// `sqlite://PATH`, `postgres://…` or `postgresql://…`; `sqlite::memory:` is for tests. Secrets
+    /// are sealed with the keys; `nonce` gives random bytes for each sealing.
+    pub async fn open(url: &str, keys: Keyring, nonce: fn() -> SealNonce) -> Result<Store> {
+        let vault = Arc::new(Vault::new(&keys, nonce));
+        Ok(Store { db: connect(url)?, keys, vault })
     }
 
-    /// Brings the schema up to date; safe with several replicas and when killed midway.
-    // `run` of sqlx is generic in a way that makes this future one that cannot be spawned.
+    /// Brings the schema up to date, makes sure that the keys are the right ones and seals what an
+    /// older version left unsealed; safe with several replicas and when killed midway. WrongKey
+    /// when the database was sealed with a key that is not at hand.
     pub async fn migrate(&self) -> Result<()> {
+        self.migrate_schema().await?;
+        self.unlock().await
+    }
+
+    // `run` of sqlx is generic in a way that makes this future one that cannot be spawned.
+    async fn migrate_schema(&self) -> Result<()> {
         match &self.db {
             Db::Sqlite { w, .. } => {
                 let mut conn = w.acquire().await?;
@@ -119,6 +116,25 @@ impl Store {
             Db::Postgres(pool) => pool.close().await,
         }
     }
+}
+
+fn connect(url: &str) -> Result<Db> {
+    if url == "sqlite::memory:" {
+        return Ok(memory());
+    }
+    if let Some(path) = url.strip_prefix("sqlite:") {
+        let path = path.strip_prefix("//").unwrap_or(path);
+        return sqlite(Path::new(path.split('?').next().unwrap_or(path)));
+    }
+    if url.starts_with("postgres://") || url.starts_with("postgresql://") {
+        return postgres(url);
+    }
+    // Only the part before the colon: the rest may hold a password.
+    let scheme = url.split(':').next().unwrap_or_default();
+    let scheme: String = scheme.chars().filter(|c| c.is_ascii_alphanumeric()).take(16).collect();
+    Err(StoreError::Unavailable(format!(
+        "its URL begins with \"{scheme}\"; write sqlite://PATH or postgres://…"
+    )))
 }
 
 const NEWEST: &str = "SELECT MAX(version) FROM _sqlx_migrations";

@@ -4,17 +4,23 @@ use crate::audit::{asset_value, note, profile_value};
 use crate::bytes::arrived;
 use crate::db::{Arg, Row, Tx, args, locking, to_json};
 use crate::error::{Result, StoreError};
+use crate::secrets::may_seal;
 use crate::snapshot::bump_all;
+use crate::vault::Vault;
 use crate::{Arrival, Store};
 use moxxie_core::asset::Asset;
 use moxxie_core::audit::By;
 use moxxie_core::boot::decide::Shelf;
 use moxxie_core::name::{FileName, ProfileName};
-use moxxie_core::profile::{Profile, ProfileSpec};
+use moxxie_core::profile::{Profile, ProfileSpec, Source};
+use moxxie_core::seal::Place;
 use moxxie_core::time::Timestamp;
 use sqlx::AssertSqlSafe;
 use std::collections::HashMap;
 use std::sync::Arc;
+
+/// The table, as sealed values are bound to it.
+pub(crate) const TABLE: &str = "boot_profiles";
 
 macro_rules! select {
     ($rest:literal) => {
@@ -177,7 +183,8 @@ pub(crate) async fn update(
                destructive = $11, destructive_lowered = $12, menu = $13, local_boot = $14, provisioning = $15, \
                approval = $16, contention = $17, revision = $18, seq = $19, created_at = $20, \
                updated_at = $21 WHERE id = $1";
-    tx.execute(sql, values(&new, seq)?).await?;
+    may_seal(tx).await?;
+    tx.execute(sql, values(&tx.vault, &new, seq)?).await?;
     let (before, after) = (profile_value(tx, &old), profile_value(tx, &new));
     note(tx, by, "profile.update", target(&old), Some(before), Some(after)).await?;
     Ok(new)
@@ -190,7 +197,8 @@ pub(crate) async fn insert(tx: &mut Tx, profile: &Profile, seq: i64) -> Result<(
                local_boot, provisioning, approval, contention, revision, seq, created_at, updated_at) \
                VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, \
                $20, $21)";
-    tx.execute(sql, values(profile, seq)?).await.map(drop)
+    may_seal(tx).await?;
+    tx.execute(sql, values(&tx.vault, profile, seq)?).await.map(drop)
 }
 
 /// Puts a label on a shelf. The bytes have arrived or are held: see `bytes.rs`.
@@ -203,19 +211,25 @@ pub(crate) async fn put(tx: &mut Tx, profile_id: &str, asset: &Asset) -> Result<
     tx.execute(sql, args).await.map(drop)
 }
 
-fn values(profile: &Profile, seq: i64) -> Result<Vec<Arg>> {
+fn values(vault: &Vault, profile: &Profile, seq: i64) -> Result<Vec<Arg>> {
     let spec = &profile.spec;
+    let place = |column| Place { table: TABLE, column, row: &profile.id };
+    // Another server's URL may carry a password.
+    let source = |column, source: &Option<Source>| -> Result<Option<String>> {
+        source.as_ref().map(|source| vault.seal(place(column), &source.to_string())).transpose()
+    };
+    let template = spec.config_template.as_deref();
     Ok(args![
         profile.id.as_str(),
         spec.name.as_str(),
         spec.profile_type.as_str(),
         spec.description.as_str(),
-        spec.kernel_path.as_ref().map(ToString::to_string),
-        spec.initrd_path.as_ref().map(ToString::to_string),
-        to_json(&spec.extra_initrds)?,
-        spec.boot_params.as_str(),
-        spec.config_template.as_deref(),
-        to_json(&spec.params)?,
+        source("kernel_path", &spec.kernel_path)?,
+        source("initrd_path", &spec.initrd_path)?,
+        vault.seal_json(place("extra_initrds"), &spec.extra_initrds)?,
+        vault.seal(place("boot_params"), &spec.boot_params)?,
+        template.map(|text| vault.seal(place("config_template"), text)).transpose()?,
+        vault.seal_json(place("params"), &spec.params)?,
         spec.destructive,
         spec.destructive_lowered,
         spec.menu,
@@ -290,12 +304,12 @@ fn profile(row: &Row) -> Result<Profile> {
             name: row.parse("name")?,
             profile_type: row.text("profile_type")?,
             description: row.text("description")?,
-            kernel_path: row.parse_or_null("kernel_path")?,
-            initrd_path: row.parse_or_null("initrd_path")?,
-            extra_initrds: row.json("extra_initrds")?,
-            boot_params: row.text("boot_params")?,
-            config_template: row.text_or_null("config_template")?,
-            params: row.json("params")?,
+            kernel_path: row.sealed_parse_or_null(TABLE, "kernel_path")?,
+            initrd_path: row.sealed_parse_or_null(TABLE, "initrd_path")?,
+            extra_initrds: row.sealed_json(TABLE, "extra_initrds")?,
+            boot_params: row.sealed(TABLE, "boot_params")?,
+            config_template: row.sealed_or_null(TABLE, "config_template")?,
+            params: row.sealed_json(TABLE, "params")?,
             destructive: row.flag("destructive")?,
             destructive_lowered: row.flag("destructive_lowered")?,
             menu: row.flag("menu")?,

@@ -4,6 +4,7 @@
 #![allow(clippy::expect_used, clippy::disallowed_methods)]
 
 use moxxie_core::keyring::Keyring;
+use moxxie_core::seal::SealNonce;
 use moxxie_core::token::SiteKey;
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Executor};
 use std::io::Write;
@@ -16,7 +17,20 @@ use std::time::Duration;
 
 /// Opens a database with a key that every test has.
 pub async fn open(url: &str) -> crate::Result<crate::Store> {
-    crate::Store::open(url, Keyring::new(SiteKey::new([7; 32]), Vec::new())).await
+    open_with(url, &[7]).await
+}
+
+/// Opens a database with keys made of these bytes, the current one first.
+pub async fn open_with(url: &str, keys: &[u8]) -> crate::Result<crate::Store> {
+    let mut keys = keys.iter().map(|byte| SiteKey::new([*byte; 32]));
+    let current = keys.next().expect("a key");
+    crate::Store::open(url, Keyring::new(current, keys.collect()), nonce).await
+}
+
+/// The random part of a UUIDv7 and a little of its time.
+fn nonce() -> SealNonce {
+    let [_, _, _, _, nonce @ ..] = uuid::Uuid::now_v7().into_bytes();
+    nonce
 }
 
 /// How a server ends.

@@ -17,8 +17,8 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use moxxie_core::access::{Actor, Role};
 use moxxie_core::audit::{AuditRecord, By};
 use moxxie_core::boot::event::{BootEvent, EventKind};
+use moxxie_core::keyring::Keyring;
 use moxxie_core::mac::MacAddr;
-use moxxie_core::token::SiteKey;
 use moxxie_store::Store;
 use moxxie_store::assets::Assets;
 use std::net::IpAddr;
@@ -55,8 +55,6 @@ pub struct App {
     pub outside: Outside,
     /// The time.
     pub clock: Arc<Clock>,
-    /// Signs boot tokens.
-    pub key: SiteKey,
     /// SHA-256 of the first admin token, which works without the database.
     pub admin_hash: String,
     /// Renders `/metrics`.
@@ -83,8 +81,6 @@ pub struct Parts {
     pub assets: Assets,
     /// The time.
     pub clock: Arc<Clock>,
-    /// The site's key.
-    pub key: SiteKey,
     /// SHA-256 of the first admin token.
     pub admin_hash: String,
 }
@@ -92,7 +88,7 @@ pub struct Parts {
 impl App {
     /// Puts the parts together and starts the tasks that keep memory and logs up to date.
     pub fn start(parts: Parts) -> Arc<App> {
-        let Parts { config, port, store, assets, clock, key, admin_hash } = parts;
+        let Parts { config, port, store, assets, clock, admin_hash } = parts;
         let (snapshots, keep) = Snapshots::new(store.clone());
         let (events, write) = EventSink::new(store.clone(), clock.clone(), config.unknown_machines);
         let (boots, start) = Boots::new(store.clone());
@@ -118,7 +114,6 @@ impl App {
             downloads: Downloads::default(),
             outside: Outside::default(),
             clock,
-            key,
             admin_hash,
             metrics: crate::telemetry::metrics(),
             draining: AtomicBool::new(false),
@@ -139,6 +134,11 @@ impl App {
     /// Puts other settings in force, for what begins from now on.
     pub fn set_config(&self, config: Config) {
         self.config.store(Arc::new(config));
+    }
+
+    /// The site's keys: boot tokens are signed with the current one and believed of any.
+    pub fn keys(&self) -> &Keyring {
+        self.store.keys()
     }
 
     /// The database, for reading.

@@ -1,11 +1,12 @@
 //! The first start: a folder, a key, a token and an explained config, all private to this user.
 
 use anyhow::{Context, Result, bail};
-use moxxie_core::token::{SiteKey, api_token};
+use moxxie_core::keyring::Keyring;
+use moxxie_core::token::api_token;
 use std::fs::{self, OpenOptions};
 use std::io::{ErrorKind, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// Makes the data folder if needed.
 pub fn data_dir(dir: &Path) -> Result<()> {
@@ -36,20 +37,63 @@ pub fn lock(dir: &Path) -> Result<fs::File> {
     }
 }
 
-/// The site's key: from the environment, else from the folder, else new.
-pub fn site_key(dir: &Path, from_env: Option<&str>) -> Result<SiteKey> {
+/// The site's keys, and whether they are on the disk yet.
+pub struct SiteKeys {
+    /// The current one first.
+    pub ring: Keyring,
+    /// A key that was made just now, and the file that it belongs into.
+    new: Option<(PathBuf, String)>,
+}
+
+/// The file of a data folder that holds the site's keys, one a line, the current one first.
+pub const KEY_FILE: &str = "secret-key";
+
+/// The site's keys: from the environment (`NEW,OLD`), else from the folder, else one that is new
+/// and not written yet: a database may be there that needs another one.
+pub fn site_keys(dir: &Path, from_env: Option<&str>) -> Result<SiteKeys> {
     if let Some(text) = from_env {
-        return SiteKey::from_hex(text).context("MOXXIE_SECRET_KEY must be 64 hexadecimal digits");
+        let ring = Keyring::parse(text).context(
+            "MOXXIE_SECRET_KEY must be 64 hexadecimal digits, or several keys with commas between",
+        )?;
+        return Ok(SiteKeys { ring, new: None });
     }
-    let path = dir.join("secret-key");
-    let text =
-        read_or_create(&path, || crate::clock::random::<32>().iter().map(|b| format!("{b:02x}")).collect())?
-            .0;
+    let path = dir.join(KEY_FILE);
+    let (text, new) = match read_private(&path)? {
+        Some(text) => (text, None),
+        None => {
+            let text = new_key();
+            (text.clone(), Some((path.clone(), text)))
+        }
+    };
     // A key that cannot be read must never be replaced by a new one in silence: stored secrets
     // and tokens that are out would be lost.
-    SiteKey::from_hex(&text).with_context(|| {
-        format!("{} must hold 64 hexadecimal digits; restore it from where you keep it", path.display())
-    })
+    let ring = Keyring::parse(&text).with_context(|| {
+        format!(
+            "{} must hold 64 hexadecimal digits on each line; restore it from where you keep it",
+            path.display()
+        )
+    })?;
+    Ok(SiteKeys { ring, new })
+}
+
+/// A key as the file holds it.
+pub fn new_key() -> String {
+    crate::clock::random::<32>().iter().map(|b| format!("{b:02x}")).collect()
+}
+
+impl SiteKeys {
+    /// The file that was missing, as long as the new key is not in it.
+    pub fn missing(&self) -> Option<&Path> {
+        self.new.as_ref().map(|(path, _)| path.as_path()).filter(|path| !path.exists())
+    }
+
+    /// Writes a new key down, before anything is sealed with it.
+    pub fn keep(&self) -> Result<()> {
+        match &self.new {
+            Some((path, text)) => read_or_create(path, || text.clone()).map(|_| ()),
+            None => Ok(()),
+        }
+    }
 }
 
 /// The first admin token: from the environment, else from the folder, else new. The flag says
@@ -76,28 +120,40 @@ pub fn config_template(dir: &Path) -> Result<()> {
 
 /// Reads a private file, or makes it. Whether it was made.
 fn read_or_create(path: &Path, make: impl FnOnce() -> String) -> Result<(String, bool)> {
+    if let Some(text) = read_private(path)? {
+        return Ok((text, false));
+    }
+    let text = make();
+    replace(path, &text).with_context(|| format!("cannot write {}", path.display()))?;
+    Ok((text, true))
+}
+
+/// Writes a private file beside and renames it: a crash never leaves half a key.
+pub fn replace(path: &Path, text: &str) -> std::io::Result<()> {
+    let temp = path.with_extension("new");
+    let _ = fs::remove_file(&temp);
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&temp)?;
+    writeln!(file, "{}", text.trim_end())?;
+    file.sync_all()?;
+    fs::rename(&temp, path)?;
+    // What is sealed next must not outlive the name of its key.
+    match path.parent().filter(|dir| !dir.as_os_str().is_empty()) {
+        Some(dir) => fs::File::open(dir)?.sync_all(),
+        None => Ok(()),
+    }
+}
+
+/// Reads a private file, if it is there.
+fn read_private(path: &Path) -> Result<Option<String>> {
     match fs::read_to_string(path) {
         Ok(text) => {
             let mode = fs::metadata(path).map(|m| m.permissions().mode() & 0o077).unwrap_or(0);
             if mode != 0 && !path.ends_with("moxxie.toml") {
                 tracing::warn!(file = %path.display(), "other users can read this file; run: chmod 600 {}", path.display());
             }
-            Ok((text, false))
+            Ok(Some(text))
         }
-        Err(e) if e.kind() == ErrorKind::NotFound => {
-            let text = make();
-            // Written beside and renamed: a crash never leaves half a key.
-            let temp = path.with_extension("new");
-            let write = || -> std::io::Result<()> {
-                let _ = fs::remove_file(&temp);
-                let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&temp)?;
-                writeln!(file, "{}", text.trim_end())?;
-                file.sync_all()?;
-                fs::rename(&temp, path)
-            };
-            write().with_context(|| format!("cannot write {}", path.display()))?;
-            Ok((text, true))
-        }
+        Err(e) if e.kind() == ErrorKind::NotFound => Ok(None),
         Err(e) => Err(e).with_context(|| format!("cannot read {}", path.display())),
     }
 }
@@ -105,6 +161,7 @@ fn read_or_create(path: &Path, make: impl FnOnce() -> String) -> Result<(String,
 #[cfg(test)]
 mod tests {
     use super::*;
+    use moxxie_core::keyring::KeyId;
 
     #[test]
     fn files_are_private_and_kept() {
@@ -112,7 +169,15 @@ mod tests {
         let (token, new) = admin_token(dir.path(), None).unwrap();
         assert!(new);
         assert_eq!(admin_token(dir.path(), None).unwrap(), (token, false));
-        site_key(dir.path(), None).unwrap();
+        let keys = site_keys(dir.path(), None).unwrap();
+        assert!(
+            keys.missing().is_some() && !dir.path().join("secret-key").exists(),
+            "not before it is needed"
+        );
+        keys.keep().unwrap();
+        assert!(keys.missing().is_none());
+        let kept = site_keys(dir.path(), None).unwrap();
+        assert_eq!(KeyId::of(kept.ring.current()), KeyId::of(keys.ring.current()));
         for name in ["admin-token", "secret-key"] {
             let mode = fs::metadata(dir.path().join(name)).unwrap().permissions().mode();
             assert_eq!(mode & 0o777, 0o600, "{name}");
@@ -123,9 +188,9 @@ mod tests {
     fn a_damaged_key_is_not_replaced() {
         let dir = tempfile::tempdir().unwrap();
         fs::write(dir.path().join("secret-key"), "garbage").unwrap();
-        assert!(site_key(dir.path(), None).is_err());
+        assert!(site_keys(dir.path(), None).is_err());
         assert_eq!(fs::read_to_string(dir.path().join("secret-key")).unwrap(), "garbage");
-        assert!(site_key(dir.path(), Some("00")).is_err());
+        assert!(site_keys(dir.path(), Some("00")).is_err());
     }
 
     #[test]

@@ -37,6 +37,7 @@ async fn run(cli: Cli) -> ExitCode {
         Command::Approve(args) => cli::approve::run(&options, args).await,
         Command::Audit(args) => cli::audit::run(&options, args).await,
         Command::Token(args) => cli::token::run(&options, args).await,
+        Command::Secrets(args) => cli::secrets::run(&options, args).await,
         Command::Apply(args) => cli::apply::run(&options, args).await,
         Command::Export(args) => cli::export::run(&options, args).await,
         Command::Backup(args) => cli::backup::run(&options, args).await,

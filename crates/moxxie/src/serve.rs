@@ -1,19 +1,21 @@
 //! `moxxie serve`: from settings to a running server.
 
 use crate::app::{App, Parts};
-use crate::clock::Clock;
+use crate::clock::{Clock, random};
 use crate::config::{Config, Overrides};
+use crate::firstrun::SiteKeys;
 use crate::http::extract::{Door, Serves};
 use crate::server::{Listening, Loaded};
 use crate::{firstrun, http, reload, scrub, server, shelf, telemetry};
 use anyhow::{Context, Result};
 use moxxie_core::audit::By;
-use moxxie_core::keyring::Keyring;
+use moxxie_core::keyring::KeyId;
 use moxxie_core::time::{Span, Timestamp};
 use moxxie_core::token::api_token_hash;
 use moxxie_store::assets::{AssetError, Assets, Place};
 use moxxie_store::{Store, StoreError};
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -23,6 +25,8 @@ use tokio::sync::watch;
 
 /// Exit code when the database belongs to a newer version.
 const NEWER_SCHEMA: u8 = 3;
+/// Exit code of everything else that keeps it from starting.
+const FAILED: u8 = 1;
 /// How often windows are settled, old rows removed and unused bytes deleted.
 const HOUSEKEEPING: Duration = Duration::from_secs(30);
 
@@ -43,7 +47,7 @@ pub async fn run(given: Overrides, secrets: Secrets) -> Result<ExitCode> {
     let _lock = firstrun::lock(&config.data_dir)?;
     firstrun::config_template(&config.data_dir)?;
     let loaded = certificate(&config)?;
-    let key = firstrun::site_key(&config.data_dir, secrets.secret_key.as_deref())?;
+    let keys = Arc::new(firstrun::site_keys(&config.data_dir, secrets.secret_key.as_deref())?);
     let assets = Assets::open(config.assets.clone())
         .await
         .with_context(|| format!("the assets' folder {}", config.assets_dir.display()))?;
@@ -53,15 +57,13 @@ pub async fn run(given: Overrides, secrets: Secrets) -> Result<ExitCode> {
         swept => drop(swept.context("cannot sweep the assets' folder")?),
     }
 
-    let store = Arc::new(Store::open(&config.database_url, Keyring::new(key.clone(), vec![])).await?);
-    // A schema of a newer version must not be touched, and is worth an exit code of its own.
-    let first_try = store.migrate().await;
-    if let Err(error @ StoreError::NewerSchema { .. }) = &first_try {
-        crate::cli::out::note(error.to_string());
-        return Ok(ExitCode::from(NEWER_SCHEMA));
-    }
-    if store.is_sqlite() {
-        first_try.as_ref().map_err(|e| anyhow::anyhow!("{e}"))?;
+    let store = Arc::new(Store::open(&config.database_url, keys.ring.clone(), random).await?);
+    let first_try = prepare(&store, &keys).await;
+    if let Err(error) = &first_try
+        && let Some(code) = error.ends_it(store.is_sqlite())
+    {
+        crate::cli::out::note(format!("moxxie: {error}"));
+        return Ok(ExitCode::from(code));
     }
 
     let (main, address) = bind(config.listen)?;
@@ -76,7 +78,6 @@ pub async fn run(given: Overrides, secrets: Secrets) -> Result<ExitCode> {
         store: store.clone(),
         assets,
         clock: Arc::new(Clock::default()),
-        key,
         admin_hash: api_token_hash(&admin_token),
     });
     let (stop, stopped) = watch::channel(false);
@@ -90,7 +91,7 @@ pub async fn run(given: Overrides, secrets: Secrets) -> Result<ExitCode> {
         }
         Err(error) => {
             tracing::warn!(%error, "the database does not answer; trying again until it does");
-            tokio::spawn(migrate_later(app.clone(), store.clone(), address));
+            tokio::spawn(prepare_later(app.clone(), store.clone(), keys, address));
         }
     }
     // The first look, so that the first machine need not wait for it.
@@ -176,31 +177,70 @@ fn listen(address: SocketAddr) -> std::io::Result<TcpListener> {
     socket.listen(4096)
 }
 
-/// Migrates on a thread of its own: sqlx's migrator gives a future that cannot move between
+/// Why the database cannot be used.
+#[derive(Debug, thiserror::Error)]
+enum Unready {
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error(
+        "{} is missing, and the database is sealed with the key {wanted}: restore the file from where you \
+         keep it, or set MOXXIE_SECRET_KEY; nothing was changed", file.display()
+    )]
+    NoKey { file: PathBuf, wanted: KeyId },
+    #[error("{0:#}")]
+    Key(anyhow::Error),
+}
+
+impl Unready {
+    /// The exit code, unless it may be better later.
+    fn ends_it(&self, sqlite: bool) -> Option<u8> {
+        match self {
+            Unready::Store(StoreError::NewerSchema { .. }) => Some(NEWER_SCHEMA),
+            Unready::Store(StoreError::WrongKey { .. } | StoreError::RetiredKey(_)) => Some(FAILED),
+            Unready::NoKey { .. } | Unready::Key(_) => Some(FAILED),
+            // A file does not come back by itself.
+            Unready::Store(_) => sqlite.then_some(FAILED),
+        }
+    }
+}
+
+/// Makes the database ready. A new key is written down between the look whether the database
+/// needs another one and the first thing that is sealed with it.
+async fn prepare(store: &Store, keys: &SiteKeys) -> Result<(), Unready> {
+    if let Some(file) = keys.missing() {
+        if let Some(wanted) = store.sealed_with().await?.first() {
+            return Err(Unready::NoKey { file: file.to_owned(), wanted: *wanted });
+        }
+        keys.keep().map_err(Unready::Key)?;
+    }
+    Ok(store.migrate().await?)
+}
+
+/// The same on a thread of its own: sqlx's migrator gives a future that cannot move between
 /// threads, which a spawned task must.
-async fn migrate(store: Arc<Store>) -> moxxie_store::Result<()> {
+async fn prepare_aside(store: Arc<Store>, keys: Arc<SiteKeys>) -> Result<(), Unready> {
     let runtime = tokio::runtime::Handle::current();
-    let done = tokio::task::spawn_blocking(move || runtime.block_on(store.migrate())).await;
-    done.unwrap_or_else(|_| Err(StoreError::Unavailable("the migration was cut off".into())))
+    let done = tokio::task::spawn_blocking(move || runtime.block_on(prepare(&store, &keys))).await;
+    done.unwrap_or_else(|_| Err(StoreError::Unavailable("the migration was cut off".into()).into()))
 }
 
 /// Goes on trying until the database is there.
-async fn migrate_later(app: Arc<App>, store: Arc<Store>, address: SocketAddr) {
+async fn prepare_later(app: Arc<App>, store: Arc<Store>, keys: Arc<SiteKeys>, address: SocketAddr) {
     let mut pause = Duration::from_millis(500);
     loop {
         tokio::time::sleep(pause).await;
-        match migrate(store.clone()).await {
+        match prepare_aside(store.clone(), keys.clone()).await {
             Ok(()) => {
                 app.migrated.store(true, Ordering::SeqCst);
                 tracing::info!("the database is there");
                 app.audit_system("server.start", &format!("server {address}"), started()).await;
                 return;
             }
-            Err(error @ StoreError::NewerSchema { .. }) => {
-                crate::cli::out::note(error.to_string());
-                std::process::exit(NEWER_SCHEMA.into());
-            }
             Err(error) => {
+                if let Some(code) = error.ends_it(store.is_sqlite()) {
+                    crate::cli::out::note(format!("moxxie: {error}"));
+                    std::process::exit(code.into());
+                }
                 tracing::debug!(%error, "the database still does not answer");
                 pause = (pause * 2).min(Duration::from_secs(5));
             }

@@ -8,6 +8,7 @@ mod collecting;
 mod gate;
 mod moves;
 mod races;
+mod secrets;
 mod servers;
 mod story;
 

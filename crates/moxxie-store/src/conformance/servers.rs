@@ -5,6 +5,7 @@ use super::bytes::{bytes, older_schema};
 use super::collecting::collecting;
 use super::moves::moves;
 use super::races::races;
+use super::secrets::secrets;
 use super::story::story;
 use super::*;
 
@@ -44,6 +45,23 @@ async fn sqlite_in_memory_tells_the_story() {
     let store = crate::testing::open("sqlite::memory:").await.unwrap();
     story(&store).await;
     bytes(&store).await;
+}
+
+#[tokio::test]
+async fn sqlite_keeps_secrets_sealed() {
+    let dir = tempfile::tempdir().unwrap();
+    secrets(&format!("sqlite://{}/moxxie.db", dir.path().display())).await;
+    // Nor do pages that are not used any more tell them.
+    for file in std::fs::read_dir(dir.path()).unwrap() {
+        let text = String::from_utf8_lossy(&std::fs::read(file.unwrap().path()).unwrap()).into_owned();
+        assert!(!text.contains("hunter2") && !text.contains("s3cret"));
+    }
+}
+
+#[tokio::test]
+async fn postgres_keeps_secrets_sealed() {
+    let Some(server) = TestPostgres::start().await else { return };
+    secrets(&server.database().await).await;
 }
 
 async fn migrated(url: &str) -> Arc<Store> {

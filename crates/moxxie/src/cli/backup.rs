@@ -27,7 +27,8 @@ pub(crate) const FILE: &str = "moxxie-backup.json";
 #[command(after_help = "Example:
   moxxie backup /srv/backup/moxxie
 
-The directory holds templates and parameters, secrets among them: keep it like a key.")]
+Templates and parameters in it are sealed with the site's key, which is not in it: without
+<data-dir>/secret-key nobody can restore it. Keep a copy of that file, and not with the backups.")]
 pub struct BackupArgs {
     /// The directory; assets that are there already are not fetched again.
     dir: PathBuf,

@@ -22,6 +22,7 @@ pub mod out;
 pub mod profile;
 pub mod progress;
 pub mod restore;
+pub mod secrets;
 pub mod serve;
 pub mod token;
 pub mod when;
@@ -139,6 +140,9 @@ pub enum Command {
     /// API tokens.
     #[command(subcommand)]
     Token(token::TokenCommand),
+    /// The keys that stored secrets are sealed with.
+    #[command(subcommand)]
+    Secrets(secrets::SecretsCommand),
     /// Bring profiles and assignments to what files say.
     Apply(apply::ApplyArgs),
     /// Print profiles and assignments as files for `apply`.

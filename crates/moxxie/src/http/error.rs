@@ -210,7 +210,10 @@ impl From<StoreError> for ApiError {
                 tracing::warn!(error = %why, "the database could not answer the API");
                 ApiError::unavailable("the database does not answer; try again, and see /readyz")
             }
-            StoreError::NewerSchema { .. } => ApiError::unavailable(error),
+            StoreError::NewerSchema { .. } | StoreError::WrongKey { .. } | StoreError::RetiredKey(_) => {
+                tracing::error!(%error, "the database cannot be used");
+                ApiError::unavailable(error)
+            }
             StoreError::NotFound(what) => ApiError::not_found(format!("no such {what}")),
             StoreError::Conflict(why) => ApiError::conflict(why),
             StoreError::Stale => ApiError::stale("it has changed since you read it: read it again"),

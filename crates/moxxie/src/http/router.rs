@@ -3,7 +3,7 @@
 use crate::app::App;
 use crate::http::api::v1::{
     apply, approvals, assets, assignments, audit, backup, config, downloads, events, explain, extract,
-    machines, profiles, tokens, uploads,
+    machines, profiles, secrets, tokens, uploads,
 };
 use crate::http::{boot, docs, error, middleware, ops};
 use axum::Router;
@@ -65,6 +65,8 @@ pub fn described() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(backup::backup))
         .routes(routes!(backup::restore))
         .routes(routes!(config::reload))
+        .routes(routes!(secrets::status))
+        .routes(routes!(secrets::reseal))
         // Monitoring and load balancers.
         .routes(routes!(ops::livez))
         .routes(routes!(ops::readyz))

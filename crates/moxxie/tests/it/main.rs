@@ -8,6 +8,7 @@
 mod api;
 mod approvals;
 mod audit;
+mod backups;
 mod bad_headers;
 mod bad_input;
 mod bad_values;

@@ -114,6 +114,8 @@ const ROUTES: &[(&str, &str, For, &str, &str)] = &[
     ("get", "/api/v1/backup", For::Admin, "", ""),
     ("post", "/api/v1/config/reload", For::Admin, "", "config.reload"),
     ("post", "/api/v1/restore", For::Admin, "BACKUP", "restore"),
+    ("get", "/api/v1/secrets", For::Admin, "", ""),
+    ("post", "/api/v1/secrets/reseal", For::Admin, "", "secrets.reseal"),
 ];
 
 /// The routes of the description, as method and path.

@@ -650,9 +650,12 @@ impl Stage {
         self.secrets.all_in("the admin's profiles", &unescaped(&pair), &["override: ", "site: "]);
         let assignment = admin.get(&format!("/api/v1/boot/assignments/{}", mac(1))).await.is(200).text();
         assert_eq!(self.secrets.found_in(&assignment).len(), 3, "{assignment}");
-        for path in ["/api/v1/boot/export", "/api/v1/backup"] {
-            let text = admin.get(path).await.is(200).text();
-            self.secrets.all_in(path, &unescaped(&text), &["site: "]);
+        let path = "/api/v1/boot/export";
+        let text = admin.get(path).await.is(200).text();
+        self.secrets.all_in(path, &unescaped(&text), &["site: "]);
+        let backup = admin.get("/api/v1/backup").await.is(200).text();
+        self.secrets.nowhere_in("the backup", &backup);
+        for text in [text, backup] {
             self.keys.nowhere_in(path, &text);
             self.tokens.nowhere_in(path, &text);
         }

@@ -34,6 +34,7 @@ mod site;
 mod t03_sniffing;
 mod t10_proxy_protocol;
 mod t14_audit_tamper;
+mod t17_backup_theft;
 mod tls;
 mod uploads;
 mod wire;

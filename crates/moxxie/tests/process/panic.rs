@@ -7,7 +7,7 @@ use axum::routing::get;
 use moxxie::app::{App, Parts};
 use moxxie::clock::Clock;
 use moxxie::config::{Config, Overrides};
-use moxxie_core::token::{SiteKey, api_token_hash};
+use moxxie_core::token::api_token_hash;
 use moxxie_store::assets::Assets;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -29,7 +29,6 @@ async fn a_panic_costs_one_request() {
         store,
         assets,
         clock: Arc::new(Clock::default()),
-        key: SiteKey::new([7; 32]),
         admin_hash: api_token_hash(crate::server::ADMIN),
     });
     app.migrated.store(true, Ordering::SeqCst);

@@ -144,18 +144,19 @@ async fn deliver(fetch: Fetch, token: Option<&str>) -> Result<Response, BootErro
     let site = &app.config().site;
     let step = |session: &Session, known: &Known| {
         let assignment = &known.assignment;
-        let genuine = token.is_genuine(&app.key, &assignment.id, session.generation, Purpose::Config);
+        let key = token.made_with(app.keys(), &assignment.id, session.generation, Purpose::Config);
         let named = known.shelf.profile.spec.name == profile && assignment.macs().any(|m| m == mac);
-        if !genuine || !named {
+        let Some(key) = key.filter(|_| named) else {
             return Err(Stop::Refused(Refusal::Foreign));
-        }
+        };
         may_fetch(session, known, peer, site, now).map_err(|why| {
             let rival = rival(session, known, peer, site, now);
             second = rival.map(|rival| Second::new(rival, session, known, peer));
             Stop::Refused(why)
         })?;
-        let report = mint(&app.key, session.id, &assignment.id, session.generation, Purpose::Report);
-        let own = mint(&app.key, session.id, &assignment.id, session.generation, Purpose::Config);
+        // With the key of the token that came: after a change of keys a repeat has the same bytes.
+        let report = mint(key, session.id, &assignment.id, session.generation, Purpose::Report);
+        let own = mint(key, session.id, &assignment.id, session.generation, Purpose::Config);
         let (text, kind) = render(
             &app,
             known,
@@ -226,7 +227,7 @@ async fn deliver(fetch: Fetch, token: Option<&str>) -> Result<Response, BootErro
 /// Tells one config from another in the audit log. Keyed, because the log's readers may not see
 /// the secrets in a config, and a plain digest would confirm a guess.
 fn mark(app: &App, digest: &Digest) -> String {
-    let keyed = app.key.derive(&format!("audit mark of a config {digest}"));
+    let keyed = app.keys().current().derive(&format!("audit mark of a config {digest}"));
     keyed[..8].iter().map(|byte| format!("{byte:02x}")).collect()
 }
 

@@ -283,8 +283,9 @@ fn boot_script(
     session: SessionId,
 ) -> Result<(String, Start), ComposeError> {
     let id = &known.assignment.id;
-    let config = mint(&app.key, session, id, after.generation, Purpose::Config);
-    let report = mint(&app.key, session, id, after.generation, Purpose::Report);
+    let key = app.keys().current();
+    let config = mint(key, session, id, after.generation, Purpose::Config);
+    let report = mint(key, session, id, after.generation, Purpose::Report);
     let tokens = Tokens { config: &config, report: &report };
     let machine = For {
         spec: &known.shelf.profile.spec,

@@ -83,7 +83,8 @@ pub async fn report(
     let mut machine = None;
     let step = |session: &Session, known: &Known| {
         let assignment = &known.assignment;
-        if !token.is_genuine(&app.key, &assignment.id, session.generation, Purpose::Report) {
+        let (id, generation) = (&assignment.id, session.generation);
+        if token.made_with(app.keys(), id, generation, Purpose::Report).is_none() {
             return Err(Stop::Refused(Refusal::Foreign));
         }
         // The answer to a final report got lost and the machine says it again: nothing to add.

@@ -46,7 +46,7 @@ async fn cve_2024_47533_a_secret_that_cannot_be_read_is_a_known_one() {
         std::fs::write(dir.path().join(file), content).unwrap();
         let started = match file {
             "admin-token" => firstrun::admin_token(dir.path(), None).is_ok(),
-            _ => firstrun::site_key(dir.path(), None).is_ok(),
+            _ => firstrun::site_keys(dir.path(), None).is_ok(),
         };
         assert!(!started, "{file} {content:?}");
         assert_eq!(std::fs::read_to_string(dir.path().join(file)).unwrap(), content, "and is left as it is");
@@ -57,7 +57,7 @@ async fn cve_2024_47533_a_secret_that_cannot_be_read_is_a_known_one() {
         std::fs::create_dir(dir.path().join(file)).unwrap();
     }
     assert!(firstrun::admin_token(dir.path(), None).is_err());
-    assert!(firstrun::site_key(dir.path(), None).is_err());
+    assert!(firstrun::site_keys(dir.path(), None).is_err());
     assert!(
         firstrun::admin_token(dir.path(), Some(String::new())).is_err(),
         "an empty variable is not a token"

@@ -9,7 +9,7 @@ use moxxie::app::{App, Parts};
 use moxxie::clock::Clock;
 use moxxie::config::{Config, Overrides};
 use moxxie_core::time::{Span, Timestamp};
-use moxxie_core::token::{SiteKey, api_token_hash};
+use moxxie_core::token::api_token_hash;
 use moxxie_store::assets::{Assets, AssetsConfig, S3Env, Times};
 use serde_json::{Value, json};
 use std::net::{IpAddr, SocketAddr};
@@ -74,7 +74,6 @@ impl Site {
             store,
             assets,
             clock: Arc::new(Clock::stopped_at(Timestamp::parse(START).unwrap())),
-            key: SiteKey::new([7; 32]),
             admin_hash: api_token_hash(ADMIN),
         });
         app.migrated.store(true, Ordering::SeqCst);

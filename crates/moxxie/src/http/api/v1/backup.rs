@@ -1,5 +1,7 @@
 //! `GET /api/v1/backup` and `POST /api/v1/restore`: everything but the bytes of assets, which are
 //! named by their digests. A restored site has every machine disarmed.
+//!
+//! What is sealed in the database is sealed in a backup, with the site's key, which is not in it.
 
 use super::assignments::wire as machine;
 use super::profiles::wire;
@@ -18,7 +20,9 @@ use moxxie_core::assignment::{Assignment, AssignmentSpec, BootPolicy};
 use moxxie_core::audit::Chained;
 use moxxie_core::boot::decide::Shelf;
 use moxxie_core::boot::state::{BootRecord, BootState};
+use moxxie_core::keyring::KeyId;
 use moxxie_core::profile::Profile;
+use moxxie_core::seal::{Place, SealError};
 use moxxie_core::time::Timestamp;
 use moxxie_store::assets::Condition;
 use moxxie_store::{ApiToken, Backup};
@@ -26,7 +30,17 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::sync::Arc;
 
-const FORMAT: &str = "moxxie-backup/1";
+const FORMAT: &str = "moxxie-backup/2";
+/// Of versions that sealed nothing.
+const PLAIN_FORMAT: &str = "moxxie-backup/1";
+/// What sealed values are bound to.
+const PROFILE: &str = "profile of a backup";
+const ASSIGNMENT: &str = "assignment of a backup";
+/// What is sealed of a profile's fields: other servers' URLs may carry passwords.
+const OF_PROFILE: [&str; 6] =
+    ["kernel_path", "initrd_path", "extra_initrds", "boot_params", "config_template", "params"];
+/// The same of an assignment's.
+const OF_ASSIGNMENT: [&str; 1] = ["boot_params_override"];
 /// Largest backup that is read.
 const MAX_BODY: usize = 256 * 1024 * 1024;
 
@@ -34,6 +48,9 @@ const MAX_BODY: usize = 256 * 1024 * 1024;
 #[serde(deny_unknown_fields)]
 struct Document {
     format: String,
+    /// The id of the key that it is sealed with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    key: Option<String>,
     created_at: Timestamp,
     profiles: Vec<ProfileEntry>,
     assignments: Vec<AssignmentEntry>,
@@ -82,7 +99,7 @@ struct TokenEntry {
     last_used_at: Option<Timestamp>,
 }
 
-/// Everything, with secrets, without the site's key and without the bytes of assets.
+/// Everything, with secrets sealed, without the site's key and without the bytes of assets.
 #[utoipa::path(get, path = "/api/v1/backup", tag = "operations", security(("token" = ["admin"])), responses(
     (status = 200, description = "a document for …/restore", body = Value),
 ))]
@@ -93,11 +110,13 @@ pub async fn backup(
 ) -> ApiResult<Response> {
     let Backup { shelves, assignments, tokens, audit } = app.read().backup().await?;
     app.witness.shown("secrets.read", &actor.name, peer, "backup".into());
+    let assignments: ApiResult<_> = assignments.iter().map(|a| assignment_entry(&app, a)).collect();
     let document = Document {
         format: FORMAT.into(),
+        key: Some(KeyId::of(app.keys().current()).to_string()),
         created_at: app.clock.now(),
-        profiles: shelves.iter().map(profile_entry).collect(),
-        assignments: assignments.iter().map(|a| assignment_entry(&app, a)).collect(),
+        profiles: shelves.iter().map(|shelf| profile_entry(&app, shelf)).collect::<ApiResult<_>>()?,
+        assignments: assignments?,
         tokens: tokens
             .into_iter()
             .map(|t| TokenEntry {
@@ -116,13 +135,14 @@ pub async fn backup(
     Ok((headers, Json(document)).into_response())
 }
 
-fn profile_entry(shelf: &Shelf) -> ProfileEntry {
+fn profile_entry(app: &App, shelf: &Shelf) -> ApiResult<ProfileEntry> {
     let Profile { id, spec, revision, created_at, updated_at } = &shelf.profile;
     let mut body = wire::writable(&shelf.profile);
     if let Some(object) = body.as_object_mut() {
         object.remove("destructive");
     }
-    ProfileEntry {
+    seal(app, PROFILE, id, &OF_PROFILE, &mut body)?;
+    Ok(ProfileEntry {
         id: id.clone(),
         name: spec.name.to_string(),
         spec: body,
@@ -132,10 +152,10 @@ fn profile_entry(shelf: &Shelf) -> ProfileEntry {
         created_at: *created_at,
         updated_at: *updated_at,
         assets: shelf.assets.clone(),
-    }
+    })
 }
 
-fn assignment_entry(app: &App, assignment: &Assignment) -> AssignmentEntry {
+fn assignment_entry(app: &App, assignment: &Assignment) -> ApiResult<AssignmentEntry> {
     let view = machine::view(assignment, None, Role::Admin, &app.config().site, app.clock.now());
     let mut body = serde_json::to_value(view).unwrap_or_default();
     if let Some(object) = body.as_object_mut() {
@@ -143,7 +163,8 @@ fn assignment_entry(app: &App, assignment: &Assignment) -> AssignmentEntry {
             object.remove(*field);
         });
     }
-    AssignmentEntry {
+    seal(app, ASSIGNMENT, &assignment.id, &OF_ASSIGNMENT, &mut body)?;
+    Ok(AssignmentEntry {
         id: assignment.id.clone(),
         boot_profile_id: assignment.spec.boot_profile_id.clone(),
         spec: body,
@@ -154,7 +175,43 @@ fn assignment_entry(app: &App, assignment: &Assignment) -> AssignmentEntry {
         last_boot_at: assignment.last_boot_at,
         created_at: assignment.created_at,
         updated_at: assignment.updated_at,
+    })
+}
+
+/// Puts sealed texts in the place of these fields. They open in the object that they were sealed
+/// for and nowhere else, not even in the database.
+fn seal(app: &App, kind: &str, id: &str, fields: &[&str], body: &mut Value) -> ApiResult<()> {
+    for field in fields {
+        if let Some(value) = body.get_mut(*field) {
+            let place = Place { table: kind, column: field, row: id };
+            *value = app.read().seal(place, &value.to_string())?.into();
+        }
     }
+    Ok(())
+}
+
+/// Undoes [`seal`].
+fn open(app: &App, kind: &str, id: &str, fields: &[&str], body: &mut Value) -> ApiResult<()> {
+    for field in fields {
+        let Some(value) = body.get_mut(*field) else { continue };
+        let pointer = format!("/{field}");
+        let sealed = value.as_str().ok_or_else(|| ApiError::field(&pointer, "must be sealed"))?;
+        let place = Place { table: kind, column: field, row: id };
+        let text = app.read().unseal(place, sealed).map_err(|error| match error {
+            SealError::WrongKey { wanted, have } => ApiError::field(&pointer, wrong_key(wanted, &have)),
+            SealError::Damaged => ApiError::field(&pointer, error),
+        })?;
+        *value = parse_json(text.as_bytes())?;
+    }
+    Ok(())
+}
+
+fn wrong_key(wanted: impl std::fmt::Display, have: &[KeyId]) -> String {
+    format!(
+        "the backup is sealed with the key {wanted}, this server has {}: add that key's line to secret-key \
+         below the first one, restart, and restore again",
+        moxxie_core::seal::list(have)
+    )
 }
 
 /// Replace everything by a backup, but for the audit log, which goes on. Every machine is disarmed;
@@ -172,16 +229,35 @@ pub async fn restore(
 ) -> ApiResult<Json<Value>> {
     let bytes = read_body(body, MAX_BODY).await?;
     let document: Document = typed(parse_json(&bytes)?)?;
-    if document.format != FORMAT {
-        return Err(ApiError::field("/format", format!("this version reads {FORMAT}")));
+    let sealed = match document.format.as_str() {
+        FORMAT => true,
+        PLAIN_FORMAT => false,
+        _ => {
+            return Err(ApiError::field(
+                "/format",
+                format!("this version reads {FORMAT} and {PLAIN_FORMAT}"),
+            ));
+        }
+    };
+    let have: Vec<KeyId> = app.keys().all().map(KeyId::of).collect();
+    if let Some(key) = document.key.filter(|key| !have.iter().any(|id| id.to_string() == *key)) {
+        return Err(ApiError::field("/key", wrong_key(key, &have)));
     }
     let mut shelves = Vec::new();
-    for (i, entry) in document.profiles.into_iter().enumerate() {
-        shelves.push(shelf(entry).map_err(|e| e.below(&format!("/profiles/{i}/spec")))?);
+    for (i, mut entry) in document.profiles.into_iter().enumerate() {
+        let below = |e: ApiError| e.below(&format!("/profiles/{i}/spec"));
+        if sealed {
+            open(&app, PROFILE, &entry.id, &OF_PROFILE, &mut entry.spec).map_err(below)?;
+        }
+        shelves.push(shelf(entry).map_err(below)?);
     }
     let mut assignments = Vec::new();
-    for (i, entry) in document.assignments.into_iter().enumerate() {
+    for (i, mut entry) in document.assignments.into_iter().enumerate() {
         let prefix = format!("/assignments/{i}/spec");
+        if sealed {
+            let opened = open(&app, ASSIGNMENT, &entry.id, &OF_ASSIGNMENT, &mut entry.spec);
+            opened.map_err(|e| e.below(&prefix))?;
+        }
         let profile = shelves.iter().map(|s| &s.profile).find(|p| p.id == entry.boot_profile_id);
         let profile = profile
             .ok_or_else(|| ApiError::field(&prefix, "names a profile that the backup does not hold"))?;

@@ -15,5 +15,6 @@ pub mod machines;
 pub mod page;
 pub mod profiles;
 pub mod revision;
+pub mod secrets;
 pub mod tokens;
 pub mod uploads;
