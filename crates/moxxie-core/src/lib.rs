@@ -11,6 +11,7 @@ pub mod audit;
 pub mod boot;
 pub mod ipxe;
 pub mod keyring;
+pub mod limit;
 pub mod mac;
 pub mod machine;
 pub mod media;

@@ -35,6 +35,8 @@ kinds! {
     Boot => "boot",
     /// A machine was told its place in the queue.
     BootWaiting => "boot.waiting",
+    /// A machine or an address was told to wait: it asked too often.
+    BootLimited => "boot.limited",
     /// The last byte of the kernel was sent to a machine.
     KernelFetched => "kernel_fetched",
     /// The last byte of an initrd was sent to a machine.
