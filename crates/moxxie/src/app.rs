@@ -6,6 +6,7 @@ use crate::config::Config;
 use crate::downloads::{self, Downloads};
 use crate::events::EventSink;
 use crate::iso::Images;
+use crate::limits::Limits;
 use crate::snapshot::{Snapshots, Writing};
 use crate::uploads::Uploads;
 use crate::waves::Waves;
@@ -45,6 +46,8 @@ pub struct App {
     pub events: EventSink,
     /// The downloads of assets that run.
     pub downloads: Downloads,
+    /// Who has asked how often.
+    pub limits: Limits,
     /// The time.
     pub clock: Arc<Clock>,
     /// Signs boot tokens.
@@ -101,6 +104,7 @@ impl App {
             waves,
             events,
             downloads: Downloads::default(),
+            limits: Limits::default(),
             clock,
             key,
             admin_hash,

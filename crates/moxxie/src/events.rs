@@ -159,6 +159,7 @@ impl Folder {
             event.kind,
             EventKind::Local
                 | EventKind::BootWaiting
+                | EventKind::BootLimited
                 | EventKind::MenuUnknown
                 | EventKind::ReinstallSuppressed
                 | EventKind::IdentityConflict

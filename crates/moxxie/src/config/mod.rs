@@ -1,6 +1,7 @@
 //! Settings: flag over environment over file over default.
 
-mod file;
+pub mod file;
+pub mod limits;
 
 pub use file::{ConfigError, FileConfig, TEMPLATE};
 
@@ -64,6 +65,8 @@ pub struct Config {
     pub unknown_machines: u32,
     /// How much may be booting at once.
     pub waves: wave::Limits,
+    /// How often, and how much at once.
+    pub limits: limits::Limits,
     /// Largest asset in bytes.
     pub max_asset_bytes: u64,
     /// After SIGTERM, how long `/readyz` says no before the listener closes.
@@ -191,6 +194,7 @@ impl Config {
             event_rows: u32::try_from(rows).unwrap_or(200_000),
             unknown_machines: u32::try_from(unknown).unwrap_or(10_000),
             waves,
+            limits: limits::Limits::from_file(&file.limits).map_err(|(key, why)| bad(&key, why))?,
             max_asset_bytes: max_mib.unsigned_abs() * MIB,
             shutdown_grace: match file.shutdown.grace_seconds {
                 Some(0) => Duration::ZERO,

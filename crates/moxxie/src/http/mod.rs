@@ -6,6 +6,7 @@ pub mod boot;
 pub mod docs;
 pub mod error;
 pub mod extract;
+pub mod limit;
 pub mod links;
 pub mod middleware;
 pub mod ops;

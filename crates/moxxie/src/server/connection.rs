@@ -1,12 +1,12 @@
 //! One connection: HTTP/1.1 over a [`Socket`].
 
+use super::head::Answering;
 use super::received::Received;
 use super::socket::Socket;
 use super::stopped;
 use axum::Router;
 use axum::extract::ConnectInfo;
 use axum::http::{HeaderValue, header};
-use http_body_util::BodyExt;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use std::convert::Infallible;
@@ -17,9 +17,10 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tower::ServiceExt;
 
-/// Time for a request's head, and for an idle connection. iPXE keeps its connection while it
-/// waits for `Retry-After`, so this is longer than the longest wait Moxxie asks for.
-const HEAD_TIME: Duration = Duration::from_secs(30);
+/// Time for an idle connection and the head that ends it, together. iPXE keeps its connection
+/// while it waits for `Retry-After`, so this is longer than most waits that Moxxie asks for. A head
+/// that has begun has less: [`super::Limits::head`].
+const IDLE_TIME: Duration = Duration::from_secs(30);
 /// Bytes of a request's head at most, as hyper reads it.
 const HEAD_BYTES: usize = 64 * 1024;
 /// Header lines at most.
@@ -33,12 +34,14 @@ pub(super) async fn serve(
     mut stop: watch::Receiver<bool>,
 ) {
     let windows = socket.windows();
+    let (busy, pace) = (socket.busy(), socket.pace());
     let unread = Arc::new(AtomicBool::new(false));
     let noted = unread.clone();
     let service = hyper::service::service_fn(move |request: hyper::Request<hyper::body::Incoming>| {
         let (router, windows, unread) = (router.clone(), windows.clone(), noted.clone());
+        let answering = Answering::begin(&busy);
         async move {
-            let received = |body| axum::body::Body::new(Received::new(body, unread.clone()));
+            let received = |body| axum::body::Body::new(Received::new(body, unread.clone(), pace));
             let mut request = request.map(received);
             request.extensions_mut().insert(ConnectInfo(peer));
             request.extensions_mut().insert(windows);
@@ -47,14 +50,14 @@ pub(super) async fn serve(
                 // What it still sends would be taken for its next request.
                 response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
             }
-            Ok::<_, Infallible>(response.map(|body| body.boxed_unsync()))
+            Ok::<_, Infallible>(response.map(|body| answering.with(body)))
         }
     });
     let result = {
         // HTTP/1.1 only: iPXE and installers speak nothing else, and less is exposed.
         let served = http1::Builder::new()
             .timer(TokioTimer::new())
-            .header_read_timeout(HEAD_TIME)
+            .header_read_timeout(IDLE_TIME)
             .max_headers(HEADERS)
             .max_buf_size(HEAD_BYTES)
             .half_close(false)

@@ -52,8 +52,8 @@ async fn serving(readable: Readable, pace: Pace) -> Served {
     };
     let router = Router::new().route("/", axum::routing::get(answer));
     let (_stop, stopped) = watch::channel(false);
-    let limits = Limits { pace, ..Limits::of(4096) };
-    tokio::spawn(run(listener, router, Duration::ZERO, stopped, limits));
+    let limits = Limits { pace, ..Limits::of(4096, 0) };
+    tokio::spawn(run(listener, router, Duration::ZERO, stopped, limits, |_| 1024));
     Served { address, downloads, ends, _stop }
 }
 

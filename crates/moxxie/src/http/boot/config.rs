@@ -4,6 +4,7 @@ use crate::app::App;
 use crate::compose::{self, For, Tokens};
 use crate::http::error::BootError;
 use crate::http::extract::{Peer, Query, authenticate, bearer};
+use crate::http::limit;
 use crate::http::links::Links;
 use crate::waves;
 use axum::body::Body;
@@ -23,6 +24,7 @@ use moxxie_core::secret::MASK;
 use moxxie_core::token::{PresentedToken, Purpose, mint};
 use moxxie_store::{Delivery, Redeemed, StepError};
 use sha2::{Digest as _, Sha256};
+use std::net::IpAddr;
 use std::sync::Arc;
 
 /// The config itself.
@@ -110,7 +112,7 @@ async fn deliver(fetch: Fetch, token: Option<&str>) -> Result<Response, BootErro
     let links = Links::of(app.config().public_url.as_deref(), &headers, app.port)
         .map_err(|e| BootError::bad_request(format!("moxxie: {e}")))?;
     if token.is_none() && bearer(&headers).is_some() {
-        return preview(&app, &profile, mac, &resource, &links, &headers).await;
+        return preview(&app, peer, &profile, mac, &resource, &links, &headers).await;
     }
     let refuse = |why: Refusal| {
         tracing::warn!(machine = %mac, %peer, reason = %why, "config refused");
@@ -120,6 +122,15 @@ async fn deliver(fetch: Fetch, token: Option<&str>) -> Result<Response, BootErro
     let Some(token) = token.and_then(PresentedToken::parse) else {
         return Err(refuse(Refusal::Foreign));
     };
+    // Memory knows what the token of the machine in the URL would bear, and no guess bears it.
+    let snapshot = app.snapshots.current();
+    let signed = snapshot.as_ref().and_then(|s| s.known(mac)).is_some_and(|known| {
+        let (id, generation) = (&known.assignment.id, known.assignment.boot.generation);
+        token.is_genuine(&app.key, id, generation, Purpose::Config)
+    });
+    if !signed {
+        limit::may_redeem(&app, peer, Some(mac), &token.session.0)?;
+    }
     let now = app.clock.now();
     let mut machine = None;
     let step = |session: &Session, known: &Known| {
@@ -220,14 +231,16 @@ fn render(
 /// What an admin sees: the real thing, without using anything up.
 async fn preview(
     app: &Arc<App>,
+    peer: IpAddr,
     profile: &ProfileName,
     mac: MacAddr,
     resource: &str,
     links: &Links,
     headers: &HeaderMap,
 ) -> Result<Response, BootError> {
-    match authenticate(app, headers).await {
+    match authenticate(app, peer, headers).await {
         Ok(actor) if actor.role == Role::Admin => {}
+        Err(error) if error.status() == StatusCode::TOO_MANY_REQUESTS => return Err(error.on_boot_route()),
         Ok(_) | Err(_) => return Err(BootError::forbidden()),
     }
     let known = app.read().assignment(mac).await?;

@@ -3,6 +3,7 @@
 use crate::app::App;
 use crate::http::error::BootError;
 use crate::http::extract::{BodyError, Peer, Query, collect};
+use crate::http::limit;
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -71,6 +72,8 @@ pub async fn report(
     let Some(token) = token.and_then(PresentedToken::parse) else {
         return Err(refuse(Refusal::Foreign));
     };
+    limit::may_redeem(&app, peer, None, &token.session.0)?;
+    let _place = limit::place_for_report(&app, &token.session.0)?;
     let now = app.clock.now();
     let mut machine = None;
     let step = |session: &Session, known: &Known| {
@@ -107,6 +110,7 @@ pub async fn report(
     };
     match app.write().report(token.session, now, step).await {
         Ok(Some(())) => {
+            app.limits.good(token.session.0);
             match (machine, kind) {
                 (Some(mac), EventKind::Installed | EventKind::Failed) => app.waves.finished(mac),
                 (Some(mac), _) => app.waves.sent(mac),
