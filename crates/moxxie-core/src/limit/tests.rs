@@ -100,6 +100,7 @@ fn a_million_clients_take_no_memory_and_free_nobody() {
     let (places, capacity) = (table.places.len(), table.places.capacity());
     let slow = Rate::per_minute(10, 10).unwrap();
     let mut guesser = 0;
+    // A million, because that many are promised; it takes some seconds without optimization.
     // A thousand strangers a millisecond for a second, and the one who guesses among them.
     for n in 0..1_000_000_u32 {
         let _ = table.take(&n.to_be_bytes(), slow, ms(u64::from(n / 1000)));

@@ -2,6 +2,7 @@
 //! told once, `bytes` is its chapter on collecting, `races` and `collecting` happen many times at
 //! once, `moves` from one database to the other, `servers` says on which databases.
 
+mod bounded;
 mod bytes;
 mod collecting;
 mod moves;

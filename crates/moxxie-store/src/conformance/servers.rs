@@ -1,5 +1,6 @@
 //! The databases, and what is particular to each.
 
+use super::bounded::bounded;
 use super::bytes::{bytes, older_schema};
 use super::collecting::collecting;
 use super::moves::moves;
@@ -36,6 +37,11 @@ async fn sqlite_tells_the_story() {
     let store = file(&dir).await;
     story(&store).await;
     bytes(&store).await;
+}
+
+#[tokio::test]
+async fn sqlite_keeps_a_bounded_number_of_sessions_and_reports() {
+    bounded(&migrated("sqlite::memory:").await).await;
 }
 
 #[tokio::test]

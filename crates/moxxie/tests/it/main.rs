@@ -12,6 +12,7 @@ mod downloads;
 mod imports;
 mod iso;
 mod iso_hostile;
+mod limits;
 mod members;
 mod openapi;
 mod refusals;

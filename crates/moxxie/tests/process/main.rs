@@ -31,6 +31,7 @@ mod schema;
 mod server;
 mod shutdown;
 mod site;
+mod t11_slow_clients;
 mod uploads;
 mod wire;
 mod writers;
