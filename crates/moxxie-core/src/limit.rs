@@ -126,9 +126,11 @@ impl Table {
     /// The key's place, or else the one that a newcomer takes over: of whoever owes least.
     fn place(&self, key: &[u8]) -> (usize, u64) {
         let (set, tag) = self.set(key);
-        let own = set.clone().find(|at| self.places[*at].tag == tag);
-        let least = || set.clone().min_by_key(|at| self.places[*at].bucket.whole);
-        (own.or_else(least).unwrap_or(set.start), tag)
+        let places = &self.places[set.clone()];
+        let own = places.iter().position(|place| place.tag == tag);
+        let least =
+            || places.iter().enumerate().min_by_key(|(_, place)| place.bucket.whole).map(|(at, _)| at);
+        (set.start + own.or_else(least).unwrap_or(0), tag)
     }
 
     fn set(&self, key: &[u8]) -> (Range<usize>, u64) {
@@ -136,10 +138,14 @@ impl Table {
         hash.update(self.seed);
         hash.update(key);
         let hash: [u8; 32] = hash.finalize().into();
-        let word = |at: usize| hash[at..at + 8].iter().fold(0, |n: u64, b| n << 8 | u64::from(*b));
+        let [set, tag] = [0, 8].map(|at| {
+            let mut word = [0; 8];
+            word.copy_from_slice(&hash[at..at + 8]);
+            u64::from_le_bytes(word)
+        });
         let sets = (self.places.len() / WAYS).max(1);
-        let set = usize::try_from(word(0) % sets as u64).unwrap_or(0);
-        (set * WAYS..(set + 1) * WAYS, word(8) | 1)
+        let set = usize::try_from(set % sets as u64).unwrap_or(0);
+        (set * WAYS..(set + 1) * WAYS, tag | 1)
     }
 }
 

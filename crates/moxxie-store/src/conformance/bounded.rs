@@ -8,7 +8,8 @@ use std::net::IpAddr;
 
 /// A menu of machine 1 from this address; its session is the number.
 async fn menu(store: &Store, id: u8, ip: [u8; 4], site: &Site, now: Timestamp) {
-    let given = store.boot_alone::<(), Fine>(&claims(1), None, |view| {
+    let claims = claims(1);
+    let given = store.boot_alone::<(), Fine>(&claims, None, |view| {
         let known = view.by_mac.first().unwrap();
         let session = Session { ip: IpAddr::from(ip), ..session(id, known, site, now) };
         let after = known.assignment.boot.started(None, None, site, now);

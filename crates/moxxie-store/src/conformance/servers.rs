@@ -123,6 +123,7 @@ async fn postgres_tells_the_same() {
     assert_eq!(schema(&store).await, schema(&lite).await);
     assert!(schema(&lite).await.len() > 100);
 
+    bounded(&migrated(&server.database().await).await).await;
     races(&migrated(&server.database().await).await).await;
     collecting(&migrated(&server.database().await).await).await;
     older_schema(&crate::testing::open(&server.database().await).await.unwrap()).await;

@@ -62,11 +62,13 @@ enum Kind {
 }
 
 impl Kind {
-    fn of(path: &str) -> Kind {
+    fn of(path: &str, claims: &Query) -> Kind {
         match path {
             _ if path.starts_with("/boot/assets/") => Kind::Asset,
             _ if path.starts_with("/boot/configs/") => Kind::Config,
             "/boot/report" => Kind::Report,
+            // Without these the answer is a fixed text by which a machine says who it is.
+            _ if label(claims, "mac").is_none() && label(claims, "uuid").is_none() => Kind::Other,
             _ if path.ends_with(".ipxe") => Kind::Script,
             _ => Kind::Other,
         }
@@ -77,9 +79,10 @@ impl Kind {
 pub async fn limited(app: &Arc<App>, peer: IpAddr, request: Request, next: Next) -> Response {
     let path = request.uri().path();
     if path.starts_with("/boot/") {
-        let kind = Kind::of(path);
+        let claims = request.uri().query().and_then(|query| Query::parse(query).ok()).unwrap_or_default();
+        let kind = Kind::of(path, &claims);
         let mac = match kind {
-            Kind::Script => mac_of_query(request.uri().query()),
+            Kind::Script => label(&claims, "mac").and_then(|text| text.parse().ok()),
             Kind::Config => path.split('/').nth(4).and_then(mac),
             _ => None,
         };
@@ -130,8 +133,8 @@ fn admit(app: &App, peer: IpAddr, kind: Kind, mac: Option<MacAddr>) -> Result<Op
     match kind {
         // A download is a stream: what it holds is a connection. A report takes its place when its
         // body has arrived, so that nobody holds one by sending slowly.
-        Kind::Asset | Kind::Report => Ok(None),
-        _ => place(app, || mac.is_some_and(|mac| is_due(app, mac))).map(Some),
+        Kind::Asset | Kind::Report | Kind::Other => Ok(None),
+        Kind::Script | Kind::Config => place(app, || mac.is_some_and(|mac| is_due(app, mac))).map(Some),
     }
 }
 
@@ -190,8 +193,8 @@ fn tell(app: &App, peer: IpAddr, mac: Option<MacAddr>, error: TooMany) {
     app.events.push(app.event(EventKind::BootLimited, mac, Some(peer), &message), None);
 }
 
-fn mac_of_query(query: Option<&str>) -> Option<MacAddr> {
-    Query::parse(query?).ok()?.one("mac").ok()??.parse().ok()
+fn label<'a>(claims: &'a Query, name: &str) -> Option<&'a str> {
+    claims.one(name).ok().flatten().filter(|text| !text.is_empty())
 }
 
 fn mac(part: &str) -> Option<MacAddr> {
@@ -214,18 +217,22 @@ mod tests {
     #[test]
     fn machines_are_found_in_queries_and_paths() {
         let wanted: Option<MacAddr> = "52:54:00:12:34:56".parse().ok();
-        assert_eq!(mac_of_query(Some("uuid=x&MAC=52-54-00-12-34-56")), wanted);
         assert_eq!(mac("52%3A54%3A00%3A12%3A34%3A56"), wanted);
-        assert_eq!(mac_of_query(Some("mac=%zz")), None);
-        assert_eq!((mac_of_query(None), mac("x")), (None, None));
-        for (path, kind) in [
-            ("/boot/menu.ipxe", Kind::Script),
-            ("/boot/assets/p/x.ipxe", Kind::Asset),
-            ("/boot/configs/p/m", Kind::Config),
-            ("/boot/report", Kind::Report),
-            ("/boot/x", Kind::Other),
+        assert_eq!((mac("%zz"), mac("x")), (None, None));
+        for (path, query, kind) in [
+            ("/boot/menu.ipxe", "uuid=x&MAC=52-54-00-12-34-56", Kind::Script),
+            ("/boot/menu.ipxe", "mac=&uuid=", Kind::Other),
+            ("/boot/menu.ipxe", "", Kind::Other),
+            ("/boot/x.ipxe", "uuid=x", Kind::Script),
+            ("/boot/assets/p/x.ipxe", "", Kind::Asset),
+            ("/boot/configs/p/m", "", Kind::Config),
+            ("/boot/report", "", Kind::Report),
+            ("/boot/x", "mac=x", Kind::Other),
         ] {
-            assert_eq!(Kind::of(path), kind, "{path}");
+            let claims = Query::parse(query).unwrap();
+            assert_eq!(Kind::of(path, &claims), kind, "{path}");
+            let found = label(&claims, "mac").and_then(|text| text.parse::<MacAddr>().ok());
+            assert!(found.is_none() || found == wanted, "{path}?{query}");
         }
     }
 }

@@ -34,6 +34,7 @@ use std::sync::Arc;
 ), responses(
     (status = 200, description = "the rendered config"),
     (status = 403, description = "wrong, spent, foreign or unknown token"),
+    (status = 429, description = "asked too often: ask again after Retry-After seconds"),
     (status = 503, description = "ask again after Retry-After seconds"),
 ))]
 pub async fn config(

@@ -39,6 +39,7 @@ enum Stop {
 ), responses(
     (status = 204, description = "noted"), (status = 400, description = "no such stage"),
     (status = 403, description = "not allowed"), (status = 413, description = "body too large"),
+    (status = 429, description = "asked too often: ask again after Retry-After seconds"),
 ))]
 pub async fn report(
     State(app): State<Arc<App>>,

@@ -6,7 +6,7 @@ mod peer;
 mod query;
 
 pub use actor::{Admin, Operator, Viewer, authenticate, bearer};
-pub use json::{BodyError, JsonBody, collect, parse_json, read as read_body, typed};
+pub use json::{BodyError, JsonBody, collect, is_too_slow, parse_json, read as read_body, typed};
 pub use peer::Peer;
 pub(crate) use query::decode;
 pub use query::{Query, QueryError};

@@ -28,9 +28,9 @@ fn guess(n: u64) -> String {
     digits.chain(['A']).collect()
 }
 
-/// A million guesses at one machine's token within an hour, from a thousand addresses. The limits
+/// A million guesses at one machine's token within a minute, from a thousand addresses. The limits
 /// let a few of them through to the database, and none is right although the guesser knows half of
-/// it, the session's id.
+/// it, the session's id. Takes some seconds: a million of anything does, without optimization.
 #[test]
 fn t15_a_million_guesses_are_in_vain_and_cost_little() {
     let (key, session) = (SiteKey::new([7; 32]), SessionId([9; 16]));
@@ -41,7 +41,7 @@ fn t15_a_million_guesses_are_in_vain_and_cost_little() {
     let limits = Limits::default();
     let mut looks = 0_u32;
     for n in 0..1_000_000_u32 {
-        let now = Duration::from_micros(u64::from(n) * 3600);
+        let now = Duration::from_micros(u64::from(n) * 60);
         let peer = IpAddr::V4(Ipv4Addr::from_bits(0x0a00_0000 + n % 1000));
         // The session it names: none that was good lately.
         let mut name = [0; 16];
@@ -57,12 +57,13 @@ fn t15_a_million_guesses_are_in_vain_and_cost_little() {
         limits.failed(&settings, peer, now);
     }
     // All addresses together: 50 failures and 20 further looks a second.
-    assert!(looks <= 3600 * 70 + 600, "{looks} looks");
+    assert!(looks <= 60 * 70 + 600, "{looks} looks");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn t15_guessers_are_told_to_wait_and_those_beside_them_are_not() {
-    let site = Site::with("[limits]\nfailures_per_minute = 10\n").await;
+    // Guesses that come slowly enough for the other limit, although the clock stands.
+    let site = Site::with("[limits]\nfailures_per_minute = 10\nboot_per_second = 0\n").await;
     site.profile(talos("cp")).await;
     site.assign(MAC, "cp-1", "cp", json!({})).await;
     let viewer = site.viewer().await.to_owned();
@@ -71,7 +72,7 @@ async fn t15_guessers_are_told_to_wait_and_those_beside_them_are_not() {
     let config = machine.boot(&site).arg("talos.config");
     site.anonymous("GET", "/api/v1/boot/machines").token(&viewer).send().await.is(200);
     let mut looked = 0;
-    for n in 0..3000 {
+    for n in 0..2000 {
         let token = guess(n);
         let call = match n % 3 {
             0 => site.boot(&format!("/boot/configs/cp/{MAC}?t={token}")).await,
