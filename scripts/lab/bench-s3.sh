@@ -24,6 +24,7 @@ s3_start
 # shellcheck disable=SC1091
 source "$WORK/s3.out"
 DATA_DIR=$WORK/s3-data SERVER_LOG=$WORK/s3-server.log
+no_limits
 start_server 127.0.0.1:18102 --assets-url "$MOXXIE_ASSETS_URL"
 create_profile bench custom f60 '' '' ''
 upload_asset bench "$WORK/files/f$largest"

@@ -5,6 +5,13 @@ SERVER_PID=
 DATA_DIR=
 SERVER_LOG=
 
+# no_limits: in DATA_DIR, for benchmarks, whose load comes from one address.
+no_limits() {
+    DATA_DIR=${DATA_DIR:-$WORK/data}
+    mkdir -p "$DATA_DIR"
+    printf '[limits]\n%s = 0\n%s = 0\n%s = 0\n' boot_per_second machine_per_minute api_per_second > "$DATA_DIR/moxxie.toml"
+}
+
 # start_server ADDR [serve arguments...]: in the lab's namespace when there is one. Sets SERVER_URL, DATA_DIR, TOKEN.
 start_server() {
     local addr=$1 run=()

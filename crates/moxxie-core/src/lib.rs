@@ -12,6 +12,7 @@ pub mod boot;
 pub mod forwarded;
 pub mod ipxe;
 pub mod keyring;
+pub mod limit;
 pub mod mac;
 pub mod machine;
 pub mod media;

@@ -31,6 +31,9 @@ use std::sync::Arc;
 /// at the same moment.
 const LOCK_TRIES: u32 = 4;
 
+/// Sessions of one machine and one address that are kept although their config was not fetched.
+pub(crate) const KEPT_SESSIONS: i64 = 8;
+
 impl Store {
     /// What is known that bears on these claims; no lock.
     pub async fn boot_view(&self, claims: &BootClaims, asked: Option<&ProfileName>) -> Result<BootView> {
@@ -153,7 +156,10 @@ impl Store {
             set_seq(&mut tx, id, seq).await?;
             revoke_sessions(&mut tx, id, None, now).await?;
         }
-        events::append(&mut tx, &event).await?;
+        match event.kind {
+            EventKind::Progress => events::append_progress(&mut tx, &event, session.minted_at).await?,
+            _ => drop(events::append(&mut tx, &event).await?),
+        }
         tx.commit().await?;
         Ok(Some(()))
     }
@@ -390,7 +396,24 @@ async fn write_start(tx: &mut Tx, start: &Start) -> Result<()> {
     if tx.execute(sql, args).await? == 0 {
         return Err(StoreError::NotFound("assignment"));
     }
+    if boot.starts > KEPT_SESSIONS {
+        forget_sessions(tx, &start.session).await?;
+    }
     insert_session(tx, &start.session).await
+}
+
+/// Makes room for a session. A machine in a boot loop, or with a policy of `always`, is given one
+/// by each of its scripts. An older one stays good until a newer is used, since nobody knows which
+/// script the machine runs; but whoever has come back from the same address so often since has
+/// given it up. Sessions for other addresses, and those whose config was fetched, are left alone.
+async fn forget_sessions(tx: &mut Tx, session: &Session) -> Result<()> {
+    let sql = "DELETE FROM boot_sessions WHERE assignment_id = $1 AND ip = $2 \
+               AND (first_used_at IS NULL OR revoked_at IS NOT NULL) AND id NOT IN \
+               (SELECT id FROM boot_sessions WHERE assignment_id = $1 AND ip = $2 \
+               AND (first_used_at IS NULL OR revoked_at IS NOT NULL) \
+               ORDER BY minted_at DESC, id DESC LIMIT $3)";
+    let args = args![session.assignment_id.as_str(), session.ip.to_string(), KEPT_SESSIONS - 1];
+    tx.execute(sql, args).await.map(drop)
 }
 
 async fn insert_session(tx: &mut Tx, session: &Session) -> Result<()> {

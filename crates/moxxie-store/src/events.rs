@@ -11,6 +11,8 @@ use std::collections::BTreeMap;
 const COLUMNS: &str = "id, at, kind, mac, node_name, boot_profile, peer, message, count";
 /// Events in one INSERT. Whole groups share a prepared statement.
 const GROUP: usize = 50;
+/// Reports of progress of one boot that stand for themselves.
+pub(crate) const MOST_PROGRESS: i64 = 60;
 /// Rows deleted in one statement, so that pruning a long log does not run into a time-out.
 const PRUNED: i64 = 5000;
 
@@ -126,6 +128,25 @@ pub(crate) async fn append(tx: &mut Tx, event: &BootEvent) -> Result<i64> {
                VALUES ($1, $2, $3, $4, $5, $6, $7, $8) RETURNING id";
     let row = tx.row(sql, values(event)).await?.ok_or_else(|| unreadable("id"))?;
     row.int("id")
+}
+
+/// Appends a report of progress. One boot has so many of them; further ones are counted on the last,
+/// which shows the newest text: an installer that reports every second must not push everything
+/// else out of the log. `since`: when the boot began.
+pub(crate) async fn append_progress(tx: &mut Tx, event: &BootEvent, since: Timestamp) -> Result<()> {
+    in_order(tx).await?;
+    let sql = "SELECT COUNT(*) AS reports, MAX(id) AS last FROM (SELECT id FROM boot_events \
+               WHERE mac = $1 AND kind = $2 AND at >= $3 ORDER BY id DESC LIMIT $4) AS reported";
+    let mac = event.mac_address.map(|mac| mac.to_string());
+    let row = tx.row(sql, args![mac, event.kind.as_str(), since, MOST_PROGRESS]).await?;
+    let row = row.ok_or_else(|| unreadable("reports"))?;
+    match (row.int("reports")?, row.int_or_null("last")?) {
+        (MOST_PROGRESS.., Some(last)) => {
+            let sql = "UPDATE boot_events SET count = count + $1, message = $2, at = $3 WHERE id = $4";
+            tx.execute(sql, args![event.count, event.message.as_str(), event.at, last]).await.map(drop)
+        }
+        _ => append(tx, event).await.map(drop),
+    }
 }
 
 /// Lets events become visible in the order of their ids: a stream asks for what is newer than

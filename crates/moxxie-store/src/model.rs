@@ -94,6 +94,13 @@ impl Reference {
         window.stage = Stage::Booting;
         window.scripts += 1;
         let (arm, ends) = (window.arm, first + 4 * HOUR);
+        // A machine that has come back so often has given up what it was given at first.
+        if window.scripts > 8 {
+            let given_up = |t: &&mut Token| t.machine == n && (t.first_use.is_none() || t.dead);
+            for token in self.tokens.iter_mut().rev().filter(given_up).skip(7) {
+                token.dead = true;
+            }
+        }
         self.tokens.push(Token { session, machine: n, arm, ends, first_use: None, uses: 0, dead: false });
     }
 

@@ -7,6 +7,7 @@ use crate::downloads::{self, Downloads};
 use crate::events::EventSink;
 use crate::http::allowlist::Outside;
 use crate::iso::Images;
+use crate::limits::Limits;
 use crate::server::Certificate;
 use crate::snapshot::{Snapshots, Writing};
 use crate::uploads::Uploads;
@@ -53,6 +54,8 @@ pub struct App {
     pub downloads: Downloads,
     /// Which refusals of strangers are logged.
     pub outside: Outside,
+    /// Who has asked how often.
+    pub limits: Limits,
     /// The time.
     pub clock: Arc<Clock>,
     /// SHA-256 of the first admin token, which works without the database.
@@ -113,6 +116,7 @@ impl App {
             witness,
             downloads: Downloads::default(),
             outside: Outside::default(),
+            limits: Limits::default(),
             clock,
             admin_hash,
             metrics: crate::telemetry::metrics(),

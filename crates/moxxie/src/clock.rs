@@ -1,8 +1,9 @@
 //! The clock and the dice, so that nothing else reads them and tests can hold both.
 
 use moxxie_core::time::{Span, Timestamp};
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// The time of this site. It never goes back, so that a clock that jumps cannot reopen a window
 /// that has closed, and it follows the database's clock where there is one, so that replicas agree.
@@ -12,6 +13,8 @@ pub struct Clock {
     offset: AtomicI64,
     /// The latest time given out.
     floor: AtomicI64,
+    /// When [`Clock::steady`] was first asked for.
+    started: OnceLock<Instant>,
     /// Tests stop the system's clock.
     stopped: Option<AtomicI64>,
 }
@@ -30,6 +33,15 @@ impl Clock {
         };
         let now = system.saturating_add(self.offset.load(Ordering::Relaxed));
         Timestamp(self.floor.fetch_max(now, Ordering::SeqCst).max(now))
+    }
+
+    /// Time that only passes: since some moment, and whatever becomes of the system's clock or the
+    /// database's. For rates; a clock that was set back must not make everybody wait.
+    pub fn steady(&self) -> Duration {
+        match &self.stopped {
+            Some(time) => Duration::from_millis(time.load(Ordering::SeqCst).unsigned_abs()),
+            None => self.started.get_or_init(Instant::now).elapsed(),
+        }
     }
 
     /// Takes over the database's clock.

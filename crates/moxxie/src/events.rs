@@ -178,6 +178,7 @@ impl Folder {
                 | EventKind::BootContention
                 | EventKind::ApprovalAsked
                 | EventKind::ApprovalRefused
+                | EventKind::BootLimited
                 | EventKind::MenuUnknown
                 | EventKind::ReinstallSuppressed
                 | EventKind::IdentityConflict

@@ -13,6 +13,7 @@ pub mod firstrun;
 pub mod http;
 pub mod import;
 pub mod iso;
+pub mod limits;
 pub mod openapi;
 pub mod reload;
 pub mod scrub;

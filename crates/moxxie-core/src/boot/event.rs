@@ -45,6 +45,8 @@ kinds! {
     ApprovalGiven => "approval.given",
     /// A wrong code was given for it.
     ApprovalRefused => "approval.refused",
+    /// A machine or an address was told to wait: it asked too often.
+    BootLimited => "boot.limited",
     /// The last byte of the kernel was sent to a machine.
     KernelFetched => "kernel_fetched",
     /// The last byte of an initrd was sent to a machine.

@@ -3,6 +3,7 @@
 //! once, `moves` from one database to the other, `servers` says on which databases.
 
 mod audit;
+mod bounded;
 mod bytes;
 mod collecting;
 mod gate;

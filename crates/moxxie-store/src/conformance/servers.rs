@@ -1,6 +1,7 @@
 //! The databases, and what is particular to each.
 
 use super::audit::{chain, crowd, older_records};
+use super::bounded::bounded;
 use super::bytes::{bytes, older_schema};
 use super::collecting::collecting;
 use super::moves::moves;
@@ -38,6 +39,11 @@ async fn sqlite_tells_the_story() {
     let store = file(&dir).await;
     story(&store).await;
     bytes(&store).await;
+}
+
+#[tokio::test]
+async fn sqlite_keeps_a_bounded_number_of_sessions_and_reports() {
+    bounded(&migrated("sqlite::memory:").await).await;
 }
 
 #[tokio::test]
@@ -136,6 +142,7 @@ async fn postgres_tells_the_same() {
     assert_eq!(schema(&store).await, schema(&lite).await);
     assert!(schema(&lite).await.len() > 100);
 
+    bounded(&migrated(&server.database().await).await).await;
     races(&migrated(&server.database().await).await).await;
     collecting(&migrated(&server.database().await).await).await;
     older_schema(&crate::testing::open(&server.database().await).await.unwrap()).await;

@@ -94,6 +94,9 @@ sections! {
     Limits {
         event_days: i64, event_rows: i64, unknown_machines: i64, asset_mib: i64,
         asset_bytes_in_flight: i64, boots_in_flight: i64,
+        boot_per_second: i64, boot_burst: i64, machine_per_minute: i64, failures_per_minute: i64,
+        api_per_second: i64, api_burst: i64, requests_in_flight: i64, api_requests_in_flight: i64,
+        connections: i64, connections_per_address: i64,
     }
     Shutdown { grace_seconds: i64, drain_seconds: i64, }
     Log { level: String, format: String, }
@@ -275,6 +278,27 @@ pub const TEMPLATE: &str = r#"# Moxxie settings. Every line shows the default; r
 #asset_bytes_in_flight = 3000000000
 # Machines that may fetch theirs at once.
 #boots_in_flight = 0
+# Who asks too often is told to wait (429 with Retry-After, which iPXE obeys); 0: no limit. Each
+# replica counts for itself. The defaults let 200 machines behind one address boot together.
+# Requests on boot routes from one address (IPv6: one /64), a second and at once.
+#boot_per_second = 100
+#boot_burst = 2000
+# Menus for one MAC address from one address. SeaBIOS in a boot loop asks 4 times a minute.
+#machine_per_minute = 60
+# Refused tokens from one address, on the API as on boot routes. Tokens that are known to be good
+# still pass after that.
+#failures_per_minute = 10
+# API requests with one token, a second and at once.
+#api_per_second = 100
+#api_burst = 1000
+# Requests on boot routes that are worked on at once; downloads do not count. The last quarter is
+# kept for machines that are armed or booting. For the API: all of its requests.
+#requests_in_flight = 1024
+#api_requests_in_flight = 256
+# Open connections in all. 0: as many as the limit on open files allows, 8192 at most. Read at start.
+#connections = 0
+# Open connections of one address; further ones are closed at once. 0: half of all.
+#connections_per_address = 512
 
 [shutdown]
 # After SIGTERM: seconds that /readyz says 503 before the listener closes (load balancers).

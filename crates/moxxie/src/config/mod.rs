@@ -3,7 +3,8 @@
 pub mod access;
 mod audit;
 mod change;
-mod file;
+pub mod file;
+pub mod limits;
 mod listen;
 mod risk;
 mod shown;
@@ -91,6 +92,8 @@ pub struct Config {
     pub unknown_machines: u32,
     /// How much may be booting at once.
     pub waves: wave::Limits,
+    /// How often, and how much at once.
+    pub limits: limits::Limits,
     /// Largest asset in bytes.
     pub max_asset_bytes: u64,
     /// After SIGTERM, how long `/readyz` says no before the listener closes.
@@ -234,6 +237,7 @@ impl Config {
             event_rows: u32::try_from(rows).unwrap_or(200_000),
             unknown_machines: u32::try_from(unknown).unwrap_or(10_000),
             waves,
+            limits: limits::Limits::from_file(&file.limits).map_err(|(key, why)| bad(&key, why))?,
             max_asset_bytes: max_mib.unsigned_abs() * MIB,
             shutdown_grace: match file.shutdown.grace_seconds {
                 Some(0) => Duration::ZERO,

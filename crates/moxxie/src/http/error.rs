@@ -42,6 +42,12 @@ impl BootError {
         BootError { retry_after: Some(WAIT), ..BootError::new(StatusCode::SERVICE_UNAVAILABLE, line) }
     }
 
+    /// Asked too often; worth another try after so many seconds.
+    pub fn too_many(seconds: u64) -> BootError {
+        let error = BootError::new(StatusCode::TOO_MANY_REQUESTS, "moxxie: too many requests, wait");
+        BootError { retry_after: Some(seconds), ..error }
+    }
+
     /// Any status.
     pub fn new(status: StatusCode, line: impl std::fmt::Display) -> BootError {
         BootError { status, line: line.to_string(), retry_after: None }
@@ -114,6 +120,8 @@ pub struct ApiError {
     code: &'static str,
     detail: String,
     errors: Vec<FieldError>,
+    /// Whole seconds after which asking again makes sense.
+    retry_after: Option<u64>,
 }
 
 /// What a handler of the API gives back.
@@ -124,7 +132,10 @@ macro_rules! kinds {
         impl ApiError {$(
             $(#[$doc])*
             pub fn $name(detail: impl std::fmt::Display) -> ApiError {
-                ApiError { status: StatusCode::$status, code: $code, detail: detail.to_string(), errors: vec![] }
+                ApiError {
+                    status: StatusCode::$status, code: $code, detail: detail.to_string(), errors: vec![],
+                    retry_after: None,
+                }
             }
         )*}
     };
@@ -157,6 +168,8 @@ kinds! {
     unsupported_media => UNSUPPORTED_MEDIA_TYPE, "unsupported-media-type";
     /// Understood, but not valid.
     invalid => UNPROCESSABLE_ENTITY, "invalid";
+    /// Asked too often.
+    too_many => TOO_MANY_REQUESTS, "too-many-requests";
     /// A server that was asked on the caller's behalf did not deliver.
     bad_gateway => BAD_GATEWAY, "import-failed";
     /// Cannot answer now.
@@ -177,6 +190,25 @@ impl ApiError {
     pub fn about(mut self, what: &str) -> ApiError {
         self.detail = format!("{what}: {}", self.detail);
         self
+    }
+
+    /// The same, worth another try after so many seconds.
+    pub fn after(mut self, seconds: u64) -> ApiError {
+        self.retry_after = Some(seconds);
+        self
+    }
+
+    /// Its HTTP status.
+    pub fn status(&self) -> StatusCode {
+        self.status
+    }
+
+    /// The same in the words of a boot route, which tell nothing of the API.
+    pub fn on_boot_route(self) -> BootError {
+        match self.retry_after {
+            Some(seconds) => BootError::too_many(seconds),
+            None => BootError::forbidden(),
+        }
     }
 
     /// Understood, but these fields are not valid.
@@ -246,6 +278,7 @@ impl From<ApiError> for Problem {
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         let (status, because) = (self.status, Because(self.detail.clone()));
+        let wait = self.retry_after.unwrap_or(WAIT);
         let mut response = (status, Json(Problem::from(self))).into_response();
         response.extensions_mut().insert(because);
         let headers = response.headers_mut();
@@ -255,8 +288,8 @@ impl IntoResponse for ApiError {
             StatusCode::UNAUTHORIZED => {
                 headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
             }
-            StatusCode::SERVICE_UNAVAILABLE => {
-                headers.insert(header::RETRY_AFTER, HeaderValue::from(WAIT));
+            StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS => {
+                headers.insert(header::RETRY_AFTER, HeaderValue::from(wait));
             }
             _ => {}
         }

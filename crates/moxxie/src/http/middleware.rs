@@ -1,11 +1,12 @@
-//! What every request goes through: limits on its head, the allowlist, one log line, and a net
-//! for panics.
+//! What every request goes through: limits on its head, the allowlist, limits on how often, one
+//! log line, and a net for panics.
 
 use crate::app::App;
 use crate::http::allowlist;
 use crate::http::error::{ApiError, Because, BootError};
 use crate::http::extract::{Caller, Door, Peer, Query};
 use crate::http::headers;
+use crate::http::limit;
 use crate::witness::Refusal;
 use axum::extract::{MatchedPath, Request, State};
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, Version, header};
@@ -100,7 +101,7 @@ pub async fn every_request(
             response.headers_mut().insert(header::ALLOW, HeaderValue::from_static("GET"));
             response
         }
-        None => next.run(request).await,
+        None => limit::limited(&app, peer.0, request, next).await,
     };
     if matches!(response.status(), StatusCode::METHOD_NOT_ALLOWED)
         && response.headers().get(header::CONTENT_TYPE).is_none()

@@ -8,6 +8,7 @@ pub mod docs;
 pub mod error;
 pub mod extract;
 pub mod headers;
+pub mod limit;
 pub mod links;
 pub mod middleware;
 pub mod ops;

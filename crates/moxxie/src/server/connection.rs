@@ -1,5 +1,7 @@
 //! One connection: HTTP/1.1 over a [`Socket`], with or without TLS in between.
 
+use super::head::{Answering, Busy};
+use super::patience::Pace;
 use super::received::Received;
 use super::socket::Socket;
 use super::windows::Windows;
@@ -8,7 +10,6 @@ use crate::http::extract::Door;
 use axum::Router;
 use axum::extract::ConnectInfo;
 use axum::http::{HeaderValue, header};
-use http_body_util::BodyExt;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use std::convert::Infallible;
@@ -21,9 +22,10 @@ use tokio::sync::watch;
 use tokio_rustls::rustls::ServerConfig;
 use tower::ServiceExt;
 
-/// Time for a request's head, and for an idle connection. iPXE keeps its connection while it
-/// waits for `Retry-After`, so this is longer than the longest wait Moxxie asks for.
-const HEAD_TIME: Duration = Duration::from_secs(30);
+/// Time for an idle connection and the head that ends it, together. iPXE keeps its connection
+/// while it waits for `Retry-After`, so this is longer than most waits that Moxxie asks for. A head
+/// that has begun has less: [`super::Limits::head`].
+const IDLE_TIME: Duration = Duration::from_secs(30);
 /// Bytes of a request's head at most, as hyper reads it.
 const HEAD_BYTES: usize = 64 * 1024;
 /// Header lines at most.
@@ -37,19 +39,32 @@ pub(super) struct Connection {
     pub stop: watch::Receiver<bool>,
 }
 
+/// What the socket below and the requests above know of each other.
+struct Told {
+    windows: Arc<Windows>,
+    busy: Busy,
+    pace: Pace,
+}
+
+impl Told {
+    fn by(socket: &Socket) -> Told {
+        Told { windows: socket.windows(), busy: socket.busy(), pace: socket.pace() }
+    }
+}
+
 /// Serves a connection until it ends, or until it is told to stop and its answer is finished.
 pub(super) async fn serve(socket: Socket, tls: Option<Arc<ServerConfig>>, mut connection: Connection) {
     match tls {
         None => {
-            let (windows, mut socket) = (socket.windows(), socket);
-            let unread = http(&mut socket, windows, connection).await;
+            let (told, mut socket) = (Told::by(&socket), socket);
+            let unread = http(&mut socket, told, connection).await;
             finish(socket, unread).await;
         }
         Some(settings) => {
             let socket = socket.under_tls();
-            let windows = socket.windows();
+            let told = Told::by(&socket);
             let Some(mut stream) = tls::accept(socket, settings, &mut connection.stop).await else { return };
-            let unread = http(&mut stream, windows, connection).await;
+            let unread = http(&mut stream, told, connection).await;
             finish(stream.into_socket(), unread).await;
         }
     }
@@ -64,18 +79,16 @@ async fn finish(mut socket: Socket, unread: bool) {
 }
 
 /// Answers requests; whether the client may still be sending what nobody read.
-async fn http<S: AsyncRead + AsyncWrite + Unpin>(
-    stream: &mut S,
-    windows: Arc<Windows>,
-    connection: Connection,
-) -> bool {
+async fn http<S: AsyncRead + AsyncWrite + Unpin>(stream: &mut S, told: Told, connection: Connection) -> bool {
+    let Told { windows, busy, pace } = told;
     let Connection { peer, door, router, mut stop } = connection;
     let unread = Arc::new(AtomicBool::new(false));
     let noted = unread.clone();
     let service = hyper::service::service_fn(move |request: hyper::Request<hyper::body::Incoming>| {
         let (router, windows, unread) = (router.clone(), windows.clone(), noted.clone());
+        let answering = Answering::begin(&busy);
         async move {
-            let received = |body| axum::body::Body::new(Received::new(body, unread.clone()));
+            let received = |body| axum::body::Body::new(Received::new(body, unread.clone(), pace));
             let mut request = request.map(received);
             request.extensions_mut().insert(ConnectInfo(peer));
             request.extensions_mut().insert(door);
@@ -85,14 +98,14 @@ async fn http<S: AsyncRead + AsyncWrite + Unpin>(
                 // What it still sends would be taken for its next request.
                 response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
             }
-            Ok::<_, Infallible>(response.map(|body| body.boxed_unsync()))
+            Ok::<_, Infallible>(response.map(|body| answering.with(body)))
         }
     });
     let result = {
         // HTTP/1.1 only: iPXE and installers speak nothing else, and less is exposed.
         let served = http1::Builder::new()
             .timer(TokioTimer::new())
-            .header_read_timeout(HEAD_TIME)
+            .header_read_timeout(IDLE_TIME)
             .max_headers(HEADERS)
             .max_buf_size(HEAD_BYTES)
             .half_close(false)

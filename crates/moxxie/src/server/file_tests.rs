@@ -57,7 +57,7 @@ pub(super) async fn serving_over(tls: Option<Arc<ServerConfig>>, readable: Reada
     };
     let router = Router::new().route("/", axum::routing::get(answer));
     let (_stop, stopped) = watch::channel(false);
-    let limits = Limits { pace, ..Limits::of(4096) };
+    let limits = Limits { pace, ..Limits::of(4096, 0) };
     tokio::spawn(run(
         vec![Listening { tls, ..Listening::plain(listener) }],
         router,
@@ -65,6 +65,7 @@ pub(super) async fn serving_over(tls: Option<Arc<ServerConfig>>, readable: Reada
         stopped,
         limits,
         Arc::default,
+        |_| 1024,
     ));
     Served { address, downloads, ends, _stop }
 }

@@ -3,6 +3,7 @@
 mod certificate;
 mod connection;
 mod expiry;
+mod head;
 mod patience;
 mod peers;
 mod proxy;
@@ -12,6 +13,7 @@ mod tls;
 mod windows;
 
 pub use certificate::{Certificate, CertificateError, Loaded};
+pub use received::TooSlow;
 pub use tls::settings as tls_settings;
 pub use windows::Windows;
 
@@ -23,7 +25,7 @@ use connection::Connection;
 use patience::Pace;
 use peers::Peers;
 use socket::Socket;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -32,8 +34,11 @@ use tokio::sync::{Semaphore, watch};
 use tokio_rustls::rustls::ServerConfig;
 use tokio_util::task::TaskTracker;
 
-/// The least that a client has to take of what waits for it: 1 KiB a second, over a minute.
+/// The least that a client has to take of what waits for it, and to send of a body that is waited
+/// for: 1 KiB a second, over a minute.
 const PACE: Pace = Pace { time: Duration::from_secs(60), bytes: 60 * 1024 };
+/// Time for the head of a request from its first byte on. It fits in one or two packets.
+const HEAD: Duration = Duration::from_secs(10);
 /// Open connections at most, however many files the process may open.
 const CONNECTIONS: usize = 8192;
 /// Open files left to the database, the log and uploads.
@@ -44,22 +49,30 @@ const OTHER_FILES: u64 = 256;
 struct Limits {
     /// Open connections; further ones wait in the kernel's queue.
     connections: usize,
-    /// Open connections of one peer; further ones are closed at once.
-    per_peer: usize,
-    /// The least that a client has to take of what is sent to it.
+    /// The least that a client has to take of what is sent to it, and to send.
     pace: Pace,
+    /// Time for the head of a request, from its first byte on.
+    head: Duration,
 }
 
 impl Limits {
-    /// The limits of a process that may open this many files. A download holds two: its
-    /// connection and its asset.
-    fn of(open_files: u64) -> Limits {
+    /// The limits of a process that may open this many files, and wants no more connections than
+    /// so many (0: as many as there may be). A download holds two files: its connection and its
+    /// asset.
+    fn of(open_files: u64, wanted: usize) -> Limits {
         let connections = usize::try_from(open_files.saturating_sub(OTHER_FILES) / 2).unwrap_or(CONNECTIONS);
         // Below this the limit on files is a mistake, and serving few is better than none.
         let connections = connections.clamp(16, CONNECTIONS);
-        // One peer may be a load balancer with every machine behind it, so it may take half; a
-        // single host that takes them all still leaves the other half to the machines.
-        Limits { connections, per_peer: connections / 2, pace: PACE }
+        let connections = if wanted == 0 { connections } else { connections.min(wanted) };
+        Limits { connections, pace: PACE, head: HEAD }
+    }
+
+    /// How many of the connections one peer may hold. A listed proxy has every machine behind it
+    /// and may take half. So may a single host at most, whatever the setting says: it still
+    /// leaves the other half to the machines.
+    fn per_peer(&self, setting: usize, is_proxy: bool) -> usize {
+        let half = (self.connections / 2).max(1);
+        if setting == 0 || is_proxy { half } else { setting.min(half) }
     }
 }
 
@@ -97,11 +110,16 @@ impl Listening {
 /// Serves until `stop` says so, then lets running requests finish within the drain time.
 pub async fn serve(listeners: Vec<Listening>, router: Router, app: Arc<App>, stop: watch::Receiver<bool>) {
     let open_files = open_files();
-    let limits = Limits::of(open_files);
+    let limits = Limits::of(open_files, app.config().limits.connections);
     tracing::info!(open_files, connections = limits.connections, "limits of the listener");
     // Looked up when they are needed: the settings may change until then.
-    let (drain, settings) = (|| app.config().shutdown_drain, app.clone());
-    run(listeners, router, drain, stop, limits, move || settings.config().access.clone()).await;
+    let (drain, settings, seats) = (|| app.config().shutdown_drain, app.clone(), app.clone());
+    let access = move || settings.config().access.clone();
+    let per_peer = move |peer: IpAddr| {
+        let config = seats.config();
+        limits.per_peer(config.limits.connections_per_address, config.access.trusted_proxies.contains(peer))
+    };
+    run(listeners, router, drain, stop, limits, access, per_peer).await;
 }
 
 async fn run(
@@ -111,6 +129,7 @@ async fn run(
     stop: watch::Receiver<bool>,
     limits: Limits,
     access: impl Fn() -> Arc<AccessConfig> + Clone + Send + Sync + 'static,
+    per_peer: impl Fn(IpAddr) -> usize + Clone + Send + Sync + 'static,
 ) {
     // All listeners together have these.
     let slots = Arc::new(Semaphore::new(limits.connections));
@@ -119,6 +138,7 @@ async fn run(
     let listening = listeners.into_iter().map(|Listening { listener, door, tls }| {
         let (slots, peers, tracker) = (slots.clone(), peers.clone(), tracker.clone());
         let (router, mut stop, access) = (router.clone(), stop.clone(), access.clone());
+        let per_peer = per_peer.clone();
         async move {
             loop {
                 let accepted = tokio::select! {
@@ -127,8 +147,9 @@ async fn run(
                 };
                 let (mut stream, peer, slot) = accepted;
                 // One peer alone must not take every slot there is.
-                let Some(seat) = peers.seat(peer.ip(), limits.per_peer) else {
+                let Some(seat) = peers.seat(peer.ip(), per_peer(peer.ip())) else {
                     metrics::counter!("moxxie_connections_refused_total").increment(1);
+                    metrics::counter!("moxxie_limited_total", "what" => "connections").increment(1);
                     tracing::debug!(%peer, "too many connections of one peer");
                     continue;
                 };
@@ -143,7 +164,7 @@ async fn run(
                         () = stopped(&mut stop) => None,
                     };
                     if let Some(peer) = client {
-                        let socket = Socket::new(stream, limits.pace);
+                        let socket = Socket::new(stream, limits);
                         connection::serve(socket, tls, Connection { peer, door, router, stop }).await;
                     }
                     metrics::gauge!("moxxie_connections").decrement(1.0);

@@ -1,7 +1,8 @@
 //! Open connections by peer. An IPv6 host owns its whole /64.
 
+use moxxie_core::limit::client;
 use std::collections::HashMap;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// The count for each peer.
@@ -19,10 +20,7 @@ pub(super) struct Seat {
 impl Peers {
     /// A place for one more connection of this peer, unless it has enough.
     pub fn seat(self: &Arc<Self>, ip: IpAddr, most: usize) -> Option<Seat> {
-        let peer = match ip.to_canonical() {
-            IpAddr::V6(ip) => IpAddr::V6(Ipv6Addr::from_bits(ip.to_bits() >> 64 << 64)),
-            v4 => v4,
-        };
+        let peer = client(ip);
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         let count = open.entry(peer).or_default();
         if *count >= most {

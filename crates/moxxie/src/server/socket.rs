@@ -1,6 +1,8 @@
 //! One client's socket: sends files with `sendfile(2)`, counts what was sent and what arrived,
 //! and does not wait for ever.
 
+use super::Limits;
+use super::head::{Busy, Head};
 use super::patience::{Pace, Patience};
 use super::windows::{Hit, Windows};
 use crate::downloads::Download;
@@ -33,6 +35,8 @@ pub(super) struct Socket {
     stream: TcpStream,
     windows: Arc<Windows>,
     patience: Patience,
+    pace: Pace,
+    head: Head,
     /// Bytes that the kernel accepted on this connection.
     written: u64,
     /// Downloads whose last byte was accepted when so many bytes were written, and did not arrive
@@ -55,7 +59,7 @@ struct Look {
 }
 
 impl Socket {
-    pub fn new(stream: TcpStream, pace: Pace) -> Socket {
+    pub fn new(stream: TcpStream, limits: Limits) -> Socket {
         // Small answers must not wait for an acknowledgment (Nagle).
         let _ = stream.set_nodelay(true);
         // No TCP_USER_TIMEOUT: the kernel counts a small window that opens and closes as silence, and
@@ -63,7 +67,9 @@ impl Socket {
         Socket {
             stream,
             windows: Arc::default(),
-            patience: Patience::new(pace),
+            patience: Patience::new(limits.pace),
+            pace: limits.pace,
+            head: Head::new(limits.head),
             written: 0,
             arriving: vec![],
             look: None,
@@ -107,6 +113,16 @@ impl Socket {
                 self.look = None;
             }
         }
+    }
+
+    /// Where it is said whether a request is being answered.
+    pub fn busy(&self) -> Busy {
+        self.head.busy()
+    }
+
+    /// The least that the client has to take, and to send while it sends a body.
+    pub fn pace(&self) -> Pace {
+        self.pace
     }
 
     /// After the last answer: waits until downloads that were handed to the kernel have arrived.
@@ -324,12 +340,17 @@ impl AsyncRead for Socket {
         let before = buf.filled().len();
         let read = Pin::new(&mut self.stream).poll_read(cx, buf);
         match &read {
+            Poll::Pending if self.head.poll_late(cx).is_ready() => {
+                let why = "the head of a request took too long";
+                return Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, why)));
+            }
             // While nothing is asked hyper only reads, so this is where the wait goes on.
             Poll::Pending if !self.arriving.is_empty() => {
                 let _ = self.poll_arrived(cx);
             }
             // The client closed; what is on its way may still arrive.
             Poll::Ready(Ok(())) if buf.filled().len() == before => self.note_cut(),
+            Poll::Ready(Ok(())) => self.head.arrived(),
             Poll::Ready(Err(_)) => self.note(),
             _ => {}
         }

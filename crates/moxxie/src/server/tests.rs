@@ -16,6 +16,14 @@ async fn serving(
     router: Router,
     limits: Limits,
 ) -> (SocketAddr, Arc<watch::Sender<bool>>, tokio::task::JoinHandle<()>) {
+    shared(router, limits, limits.per_peer(0, false)).await
+}
+
+async fn shared(
+    router: Router,
+    limits: Limits,
+    per_peer: usize,
+) -> (SocketAddr, Arc<watch::Sender<bool>>, tokio::task::JoinHandle<()>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let (stop, stopped) = watch::channel(false);
@@ -26,6 +34,7 @@ async fn serving(
         stopped,
         limits,
         Arc::default,
+        move |_| per_peer,
     ));
     (address, Arc::new(stop), served)
 }
@@ -42,7 +51,7 @@ async fn asked(address: SocketAddr) -> TcpStream {
 fn limits(patience: u64) -> Limits {
     // 1 KiB a second.
     let pace = Pace { time: Duration::from_millis(patience), bytes: patience };
-    Limits { pace, ..Limits::of(1024) }
+    Limits { pace, ..Limits::of(1024, 0) }
 }
 
 #[tokio::test]
@@ -90,7 +99,9 @@ async fn who_reads_slowly_lives() {
 
 #[tokio::test]
 async fn one_peer_has_only_so_many() {
-    let (address, _stop, served) = site(Limits { per_peer: 2, ..limits(60_000) }).await;
+    let asset = bytes::Bytes::from(vec![7; ASSET]);
+    let router = Router::new().route("/", axum::routing::get(async move || asset.clone()));
+    let (address, _stop, served) = shared(router, limits(60_000), 2).await;
     let mut byte = [0];
     let mut open = Vec::new();
     for _ in 0..2 {
@@ -115,7 +126,59 @@ async fn one_peer_has_only_so_many() {
 
 #[test]
 fn connections_follow_open_files() {
-    let of = |files| Limits::of(files).connections;
+    let of = |files| Limits::of(files, 0).connections;
     assert_eq!((of(1024), of(100), of(1 << 30), of(u64::MAX)), (384, 16, 8192, 8192));
     assert!(open_files() > 0);
+    let limits = Limits::of(1024, 100);
+    assert_eq!(limits.connections, 100);
+    let shares =
+        [(0, false), (10, false), (10, true), (80, false)].map(|(n, proxy)| limits.per_peer(n, proxy));
+    assert_eq!(shares, [50, 10, 50, 50], "nobody takes more than half");
+    assert_eq!(Limits::of(1024, 1).per_peer(0, false), 1);
+}
+
+#[tokio::test]
+async fn who_never_ends_a_head_or_a_body_is_cut_off() {
+    let read = async |body: String| body;
+    let router = Router::new().route("/", axum::routing::post(read).get(async || "here"));
+    let pace = Pace { time: Duration::from_millis(50), bytes: 10 };
+    let limits = Limits { pace, head: Duration::from_millis(50), ..Limits::of(1024, 0) };
+    let (address, _stop, served) = serving(router, limits).await;
+    let mut idle = TcpStream::connect(address).await.unwrap();
+    let ends = async |sent: &[u8], again: &[u8]| {
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        stream.write_all(sent).await.unwrap();
+        let mut answer = Vec::new();
+        let reading = async {
+            let mut bytes = [0; 1024];
+            loop {
+                // One byte now and then, for as long as anybody listens.
+                tokio::select! {
+                    read = stream.read(&mut bytes) => match read {
+                        Ok(n) if n > 0 => answer.extend_from_slice(&bytes[..n]),
+                        _ => break,
+                    },
+                    () = tokio::time::sleep(Duration::from_millis(20)) => {
+                        if stream.write_all(again).await.is_err() {
+                            break;
+                        }
+                    }
+                }
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(20), reading).await.expect("it is held for ever");
+        String::from_utf8_lossy(&answer).into_owned()
+    };
+    assert_eq!(ends(b"GET / HTTP/1.1\r\nHost: x\r\n", b"X: y\r\n").await, "");
+    let post = "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n";
+    let answer = ends(format!("{post}\r\n").as_bytes(), b"x").await;
+    assert!(answer.starts_with("HTTP/1.1 4"), "{answer}");
+    let answer = ends(format!("{post}Expect: 100-continue\r\n\r\n").as_bytes(), b"").await;
+    assert!(answer.starts_with("HTTP/1.1 100 ") && answer.contains("HTTP/1.1 4"), "{answer}");
+    // Who said nothing meanwhile is still welcome.
+    idle.write_all(b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").await.unwrap();
+    let mut answer = String::new();
+    idle.read_to_string(&mut answer).await.unwrap();
+    assert!(answer.ends_with("here"), "{answer}");
+    served.abort();
 }

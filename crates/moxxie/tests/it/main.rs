@@ -20,6 +20,7 @@ mod fuzz_corpus;
 mod imports;
 mod iso;
 mod iso_hostile;
+mod limits;
 mod members;
 mod openapi;
 mod refusals;

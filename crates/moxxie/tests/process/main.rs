@@ -33,6 +33,7 @@ mod shutdown;
 mod site;
 mod t03_sniffing;
 mod t10_proxy_protocol;
+mod t11_slow_clients;
 mod t14_audit_tamper;
 mod t17_backup_theft;
 mod tls;

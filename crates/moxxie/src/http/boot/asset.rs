@@ -35,6 +35,7 @@ const ELSEWHERE: Duration = Duration::from_secs(600);
     (status = 304, description = "the client has them"),
     (status = 404, description = "no such file"),
     (status = 416, description = "the range lies outside"),
+    (status = 429, description = "asked too often: ask again after Retry-After seconds"),
 ))]
 pub async fn asset(
     State(app): State<Arc<App>>,

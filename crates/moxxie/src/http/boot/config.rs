@@ -5,6 +5,7 @@ use crate::app::App;
 use crate::compose::{self, For, Tokens};
 use crate::http::error::BootError;
 use crate::http::extract::{Door, Peer, Query, Serves, authenticate, bearer};
+use crate::http::limit;
 use crate::http::links::Links;
 use crate::waves;
 use crate::witness::Refusal as Denied;
@@ -35,6 +36,7 @@ use std::sync::Arc;
 ), responses(
     (status = 200, description = "the rendered config"),
     (status = 403, description = "wrong, spent, foreign or unknown token"),
+    (status = 429, description = "asked too often: ask again after Retry-After seconds"),
     (status = 503, description = "ask again after Retry-After seconds"),
 ))]
 pub async fn config(
@@ -138,6 +140,15 @@ async fn deliver(fetch: Fetch, token: Option<&str>) -> Result<Response, BootErro
     let Some(token) = token.and_then(PresentedToken::parse) else {
         return Err(refuse(Refusal::Foreign));
     };
+    // Memory knows what the token of the machine in the URL would bear, and no guess bears it.
+    let snapshot = app.snapshots.current();
+    let signed = snapshot.as_ref().and_then(|s| s.known(mac)).is_some_and(|known| {
+        let (id, generation) = (&known.assignment.id, known.assignment.boot.generation);
+        token.made_with(app.keys(), id, generation, Purpose::Config).is_some()
+    });
+    if !signed {
+        limit::may_redeem(&app, peer, Some(mac), &token.session.0)?;
+    }
     let now = app.clock.now();
     let mut machine = None;
     let mut second = None;
@@ -264,13 +275,14 @@ async fn preview(
     links: &Links,
     (headers, peer): (&HeaderMap, IpAddr),
 ) -> Result<Response, BootError> {
-    let actor = match authenticate(app, headers).await {
+    let actor = match authenticate(app, peer, headers).await {
         Ok(actor) if actor.role == Role::Admin => actor,
         Ok(actor) => {
             let why = format!("{} has the role {}", actor.name, actor.role.as_str());
             denied(app, peer, Some(mac), &why);
             return Err(BootError::forbidden());
         }
+        Err(error) if error.status() == StatusCode::TOO_MANY_REQUESTS => return Err(error.on_boot_route()),
         Err(_) => {
             denied(app, peer, Some(mac), "no good API token");
             return Err(BootError::forbidden());

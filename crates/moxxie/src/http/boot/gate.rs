@@ -313,6 +313,7 @@ fn boot_script(
         first_used_at: None,
         revoked: false,
     };
+    app.limits.good(session.id.0);
     let durable = most_starts(machine.spec) == 1;
     Ok((text, Start { after: after.clone(), session, durable }))
 }

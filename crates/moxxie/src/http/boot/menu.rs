@@ -21,6 +21,7 @@ use std::sync::Arc;
     (status = 200, description = "an iPXE script", content_type = "text/plain"),
     (status = 400, description = "labels that cannot be read"),
     (status = 404, description = "local disk, for machines whose local_boot is 404"),
+    (status = 429, description = "asked too often: ask again after Retry-After seconds"),
     (status = 503, description = "ask again after Retry-After seconds"),
 ))]
 pub async fn menu(
@@ -39,6 +40,7 @@ pub async fn menu(
 ), responses(
     (status = 200, description = "an iPXE script", content_type = "text/plain"),
     (status = 404, description = "no such script"),
+    (status = 429, description = "asked too often: ask again after Retry-After seconds"),
     (status = 503, description = "ask again after Retry-After seconds"),
 ))]
 pub async fn profile(

@@ -3,6 +3,7 @@
 use crate::app::App;
 use crate::http::error::BootError;
 use crate::http::extract::{BodyError, Peer, Query, collect};
+use crate::http::limit;
 use crate::witness::Refusal as Denied;
 use axum::body::Body;
 use axum::extract::State;
@@ -39,6 +40,7 @@ enum Stop {
 ), responses(
     (status = 204, description = "noted"), (status = 400, description = "no such stage"),
     (status = 403, description = "not allowed"), (status = 413, description = "body too large"),
+    (status = 429, description = "asked too often: ask again after Retry-After seconds"),
 ))]
 pub async fn report(
     State(app): State<Arc<App>>,
@@ -79,6 +81,8 @@ pub async fn report(
     let Some(token) = token.and_then(PresentedToken::parse) else {
         return Err(refuse(Refusal::Foreign));
     };
+    limit::may_redeem(&app, peer, None, &token.session.0)?;
+    let _place = limit::place_for_report(&app, &token.session.0)?;
     let now = app.clock.now();
     let mut machine = None;
     let step = |session: &Session, known: &Known| {
@@ -116,6 +120,7 @@ pub async fn report(
     };
     match app.write().report(token.session, now, step).await {
         Ok(Some(())) => {
+            app.limits.good(token.session.0);
             match (machine, kind) {
                 (Some(mac), EventKind::Installed | EventKind::Failed) => app.waves.finished(mac),
                 (Some(mac), _) => app.waves.sent(mac),

@@ -2,13 +2,17 @@
 
 use crate::app::App;
 use crate::http::error::ApiError;
+use crate::http::extract::Peer;
+use crate::http::limit;
+use crate::limits::TokenName;
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, header};
 use moxxie_core::access::{Actor, Role};
 use moxxie_core::token::api_token_hash;
+use std::net::IpAddr;
 use std::sync::{Arc, OnceLock};
-use subtle_eq::equal;
+use subtle::ConstantTimeEq;
 
 /// A caller who may read.
 #[derive(Debug, Clone)]
@@ -29,7 +33,7 @@ macro_rules! role {
         impl FromRequestParts<Arc<App>> for $name {
             type Rejection = ApiError;
             async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, ApiError> {
-                let actor = authenticate(app, &parts.headers).await?;
+                let actor = authenticate(app, Peer::of(&parts.extensions).0, &parts.headers).await?;
                 if let Some(caller) = parts.extensions.get::<Caller>() {
                     caller.0.get_or_init(|| actor.name.clone());
                 }
@@ -61,20 +65,25 @@ pub fn bearer(headers: &HeaderMap) -> Option<&str> {
 }
 
 /// Finds out who holds the token of a request.
-pub async fn authenticate(app: &App, headers: &HeaderMap) -> Result<Actor, ApiError> {
+pub async fn authenticate(app: &App, peer: IpAddr, headers: &HeaderMap) -> Result<Actor, ApiError> {
     let help = "send `Authorization: Bearer TOKEN`; the first token is in admin-token in the server's data folder, further ones come from `moxxie token create`";
     let Some(token) = bearer(headers) else { return Err(ApiError::unauthorized(help)) };
     // Only hashes are compared, so the time taken says nothing about the token's text.
     let hash = api_token_hash(token);
-    if equal(&hash, &app.admin_hash) {
+    if bool::from(hash.as_bytes().ct_eq(app.admin_hash.as_bytes())) {
+        limit::api(app, "admin")?;
         return Ok(Actor { id: "admin".into(), name: "admin".into(), role: Role::Admin });
     }
+    let name = name(&hash);
+    limit::may_look(app, peer, &name)?;
     let now = app.clock.now();
     match app.read().token_by_hash(&hash).await? {
         Some(found) if found.expires_at.is_some_and(|end| now >= end) => {
             Err(ApiError::unauthorized(format!("the token {} has expired", found.name)))
         }
         Some(found) => {
+            app.limits.good(name);
+            limit::api(app, &found.id)?;
             let stale = found.last_used_at.is_none_or(|at| (now - at).0 > 60_000);
             if stale {
                 // Only a remark for people: a failure must not refuse the call.
@@ -88,9 +97,12 @@ pub async fn authenticate(app: &App, headers: &HeaderMap) -> Result<Actor, ApiEr
     }
 }
 
-mod subtle_eq {
-    /// Compares two hashes in constant time.
-    pub fn equal(a: &str, b: &str) -> bool {
-        a.len() == b.len() && a.bytes().zip(b.bytes()).fold(0, |acc, (x, y)| acc | (x ^ y)) == 0
+/// What the limits know a token by: the beginning of its hash.
+fn name(hash: &str) -> TokenName {
+    let mut name = TokenName::default();
+    // Of 64 hexadecimal digits; of what has fewer, all.
+    for (byte, digits) in name.iter_mut().zip(hash.as_bytes().chunks_exact(2)) {
+        *byte = std::str::from_utf8(digits).ok().and_then(|d| u8::from_str_radix(d, 16).ok()).unwrap_or(0);
     }
+    name
 }

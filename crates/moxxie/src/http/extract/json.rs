@@ -2,6 +2,7 @@
 //! at the field.
 
 use crate::http::error::{ApiError, FieldError};
+use crate::server::TooSlow;
 use axum::body::{Body, Bytes};
 use axum::extract::{FromRequest, Request};
 use axum::http::header;
@@ -60,8 +61,14 @@ pub async fn collect(body: Body, limit: usize, within: Duration) -> Result<Bytes
     match read {
         Ok(collected) => Ok(collected.to_bytes()),
         Err(error) if error.is::<http_body_util::LengthLimitError>() => Err(BodyError::TooLarge),
+        Err(error) if is_too_slow(&*error) => Err(BodyError::Late),
         Err(_) => Err(BodyError::CutOff),
     }
+}
+
+/// Whether a body ended because its client sent too little.
+pub fn is_too_slow(error: &(dyn std::error::Error + 'static)) -> bool {
+    std::iter::successors(Some(error), |error| error.source()).any(|error| error.is::<TooSlow>())
 }
 
 /// Reads the body of a call to the API.

@@ -8,7 +8,7 @@ mod query;
 
 pub use actor::{Admin, Caller, Operator, Viewer, authenticate, bearer};
 pub use door::{Door, Serves};
-pub use json::{BodyError, JsonBody, collect, parse_json, read as read_body, typed};
+pub use json::{BodyError, JsonBody, collect, is_too_slow, parse_json, read as read_body, typed};
 pub use peer::Peer;
 pub(crate) use query::decode;
 pub use query::{Query, QueryError};

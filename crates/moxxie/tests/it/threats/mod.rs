@@ -12,4 +12,5 @@ mod t09_imports_inside;
 mod t10_forwarded_headers;
 mod t12_tampering;
 mod t13_rogue_dhcp;
+mod t15_guessing;
 mod t16_roles_and_fields;

@@ -4,7 +4,7 @@ use super::audit::number;
 use super::page::{Asked, Page, one};
 use crate::app::App;
 use crate::http::error::{ApiError, ApiResult};
-use crate::http::extract::{Query, Viewer, authenticate};
+use crate::http::extract::{Peer, Query, Viewer, authenticate};
 use axum::Json;
 use axum::body::{Body, Bytes};
 use axum::extract::State;
@@ -17,6 +17,7 @@ use moxxie_core::time::Timestamp;
 use moxxie_store::EventFilter;
 use serde::Serialize;
 use std::collections::VecDeque;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -73,6 +74,7 @@ impl From<BootEvent> for EventView {
 pub async fn list(
     State(app): State<Arc<App>>,
     _: Viewer,
+    peer: Peer,
     query: Query,
     headers: HeaderMap,
 ) -> ApiResult<Response> {
@@ -100,7 +102,7 @@ pub async fn list(
     };
     let accept = headers.get(header::ACCEPT).and_then(|v| v.to_str().ok()).unwrap_or("");
     if accept.contains("text/event-stream") {
-        return stream_of(app, filter, headers).await;
+        return stream_of(app, filter, peer.0, headers).await;
     }
     let before = number(&asked)?;
     let rows = app.read().events(&filter, before, asked.rows()).await?;
@@ -109,6 +111,7 @@ pub async fn list(
 
 struct Follow {
     app: Arc<App>,
+    peer: IpAddr,
     /// The request's, with the token that has to stay good.
     headers: HeaderMap,
     filter: EventFilter,
@@ -118,7 +121,12 @@ struct Follow {
     written: tokio::sync::watch::Receiver<u64>,
 }
 
-async fn stream_of(app: Arc<App>, filter: EventFilter, headers: HeaderMap) -> ApiResult<Response> {
+async fn stream_of(
+    app: Arc<App>,
+    filter: EventFilter,
+    peer: IpAddr,
+    headers: HeaderMap,
+) -> ApiResult<Response> {
     let resume =
         headers.get("last-event-id").and_then(|v| v.to_str().ok()?.parse::<i64>().ok()).filter(|id| *id >= 0);
     let last = match resume {
@@ -128,7 +136,7 @@ async fn stream_of(app: Arc<App>, filter: EventFilter, headers: HeaderMap) -> Ap
     // Everything up to here counts as sent, also what the overlap would read again.
     let written = app.events.written();
     let sent: VecDeque<i64> = ((last - OVERLAP).max(0)..=last).collect();
-    let follow = Follow { app, headers, filter, sent, last, written };
+    let follow = Follow { app, peer, headers, filter, sent, last, written };
     let body = stream::unfold(follow, async |mut follow| {
         if follow.app.draining.load(Ordering::SeqCst) {
             return None;
@@ -148,7 +156,8 @@ impl Follow {
     /// once the token has expired or was revoked: whoever holds it reads no further.
     async fn next(&mut self) -> Option<String> {
         let _ = tokio::time::timeout(TICK, self.written.changed()).await;
-        if authenticate(&self.app, &self.headers).await.is_err_and(|error| error.is_unauthorized()) {
+        if authenticate(&self.app, self.peer, &self.headers).await.is_err_and(|error| error.is_unauthorized())
+        {
             return None;
         }
         let events = match self.app.read().events_after((self.last - OVERLAP).max(0), BATCH).await {

@@ -4,7 +4,7 @@
 use super::assets::{SILENCE, too_large};
 use crate::app::App;
 use crate::http::error::{ApiError, ApiResult, Problem};
-use crate::http::extract::{JsonBody, Operator, typed};
+use crate::http::extract::{JsonBody, Operator, is_too_slow, typed};
 use crate::uploads::{Held, Upload, UploadError, UploadId};
 use axum::Json;
 use axum::body::Body;
@@ -143,8 +143,10 @@ async fn receive(app: &App, held: &mut Held, mut body: Body) -> ApiResult<()> {
             .await
             .map_err(|_| ApiError::timeout("the upload fell silent; what has come is kept"))?;
         let Some(frame) = frame else { return Ok(()) };
-        let frame =
-            frame.map_err(|_| ApiError::bad_request("the upload was cut off; what has come is kept"))?;
+        let frame = frame.map_err(|error| match is_too_slow(&error) {
+            true => ApiError::timeout("the upload came too slowly; what has come is kept"),
+            false => ApiError::bad_request("the upload was cut off; what has come is kept"),
+        })?;
         if let Ok(chunk) = frame.into_data() {
             held.write(&chunk).await.map_err(refused)?;
             held.touch(app.clock.now()).await.map_err(refused)?;
