@@ -1,7 +1,7 @@
 //! TLS, its certificate, and the listener for people alone.
 
 use crate::client::Client;
-use crate::server::{ADMIN, Server, Setup, signal, until};
+use crate::server::{ADMIN, NO_LIMITS, Server, Setup, signal, until};
 use crate::site::{self, mac};
 use crate::wire::noise;
 use reqwest::Certificate;
@@ -294,7 +294,7 @@ async fn a_bad_file_keeps_the_settings() {
     let dir = tempfile::tempdir().unwrap();
     let server = Setup::new(dir.path()).config("[params]\ndns = \"10.0.0.1\"\n").start().await;
     let file = dir.path().join("moxxie.toml");
-    let write = |text: &str| std::fs::write(&file, text).unwrap();
+    let write = |text: &str| std::fs::write(&file, format!("{text}{NO_LIMITS}")).unwrap();
     let shown = |args: &[&str]| {
         let output = moxxie(&[&["config"], args, &["--data-dir", dir.path().to_str().unwrap()]].concat());
         let text = [output.stdout, output.stderr].concat();
