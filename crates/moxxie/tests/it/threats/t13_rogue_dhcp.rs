@@ -21,7 +21,7 @@ fn t13_the_documents_tell_what_keeps_a_rogue_dhcp_server_away() {
     }
     let mut book = String::new();
     texts(&root.join("docs"), &mut book);
-    for words in ["dhcp", "access.provisioning"] {
+    for words in ["dhcp snooping", "rogue", "vlan", "access.provisioning"] {
         assert!(book.contains(words), "docs/ says nothing of {words}");
     }
 }
