@@ -35,8 +35,7 @@ pub enum BadForwarded {
     TooManyHops,
     /// Something that is not an address: `unknown`, an obfuscated name, a zone, garbage.
     Unreadable,
-    /// `Forwarded` and `X-Forwarded-For` tell of different clients: one of them came through from
-    /// the client.
+    /// Two headers tell of different clients: one of them came through from the client.
     Disagree,
 }
 
@@ -47,14 +46,15 @@ impl BadForwarded {
             BadForwarded::TooLong => "forwarding headers too long",
             BadForwarded::TooManyHops => "forwarded over too many hops",
             BadForwarded::Unreadable => "a forwarding header is not readable",
-            BadForwarded::Disagree => "Forwarded and X-Forwarded-For disagree",
+            BadForwarded::Disagree => "forwarding headers disagree",
         }
     }
 }
 
 /// The address of the client. `peer` is the other end of the connection.
 ///
-/// `X-Real-IP` counts only where there is no list: proxies in a row overwrite it.
+/// `X-Real-IP` is the client where there is no list; beside one it must name the same client, or a
+/// proxy.
 pub fn client(peer: IpAddr, lines: &Lines<'_>, proxies: &Networks) -> Result<IpAddr, BadForwarded> {
     let peer = peer.to_canonical();
     if !proxies.contains(peer) {
@@ -66,16 +66,25 @@ pub fn client(peer: IpAddr, lines: &Lines<'_>, proxies: &Networks) -> Result<IpA
     }
     let plain = list(&lines.x_forwarded_for, address, proxies)?;
     let standard = list(&lines.forwarded, forwarded, proxies)?;
-    match (plain, standard) {
-        (Some(plain), Some(standard)) if plain != standard => Err(BadForwarded::Disagree),
-        (Some(client), _) | (_, Some(client)) => Ok(client),
-        (None, None) => match lines.x_real_ip.as_slice() {
-            [] => Ok(peer),
-            [one] => {
-                std::str::from_utf8(one).ok().and_then(|t| address(trim(t))).ok_or(BadForwarded::Unreadable)
-            }
-            _ => Err(BadForwarded::Unreadable),
-        },
+    let real = match lines.x_real_ip.as_slice() {
+        [] => None,
+        [one] => {
+            let ip = std::str::from_utf8(one).ok().and_then(|text| address(trim(text)));
+            Some(ip.ok_or(BadForwarded::Unreadable)?)
+        }
+        _ => return Err(BadForwarded::Unreadable),
+    };
+    match (plain, standard, real) {
+        (Some(plain), Some(standard), _) if plain != standard => Err(BadForwarded::Disagree),
+        // The proxy saw somebody else than the list says: it passed the client's own list through.
+        // In a row of proxies the last one has seen the one before it.
+        (Some(client), _, Some(real)) | (_, Some(client), Some(real))
+            if real != client && !proxies.contains(real) =>
+        {
+            Err(BadForwarded::Disagree)
+        }
+        (Some(client), ..) | (_, Some(client), _) => Ok(client),
+        (None, None, real) => Ok(real.unwrap_or(peer)),
     }
 }
 

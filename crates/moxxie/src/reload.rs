@@ -5,8 +5,10 @@
 
 use crate::app::App;
 use crate::config::ConfigError;
-use crate::config::access::locks_out;
-use crate::telemetry;
+use crate::config::access::{AccessConfig, Came, locks_out};
+use crate::http::extract::Peer;
+use crate::{syslog, telemetry};
+use axum::http::HeaderMap;
 use moxxie_core::audit::{AuditRecord, By};
 use moxxie_store::StoreError;
 use serde_json::json;
@@ -47,16 +49,35 @@ pub enum ReloadError {
 }
 
 /// Who wants the settings read again.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Author {
-    /// A caller of the API at this address: must not lock itself out.
-    Caller(IpAddr),
+#[derive(Debug, Clone, Copy)]
+pub enum Author<'a> {
+    /// A caller of the API: must not lock itself out.
+    Caller(&'a Asker),
     /// Who may signal this process: is obeyed also while the database is away.
     Signal,
 }
 
+/// How a caller came here.
+#[derive(Debug)]
+pub struct Asker {
+    /// The other end of its connection.
+    pub socket: IpAddr,
+    /// What proxies said of it, among others.
+    pub headers: HeaderMap,
+    /// It came by the listener for people.
+    pub by_own_door: bool,
+}
+
+impl Asker {
+    /// The way it would have come with these settings.
+    fn came(&self, access: &AccessConfig) -> Came {
+        let client = Peer::behind(self.socket, &self.headers, &access.trusted_proxies);
+        Came { socket: self.socket, client: client.ok().map(|peer| peer.0), by_own_door: self.by_own_door }
+    }
+}
+
 /// Reads settings and certificate again. What went wrong is in the log and the metrics, too.
-pub async fn run(app: &App, author: Author, by: By) -> Result<Reloaded, ReloadError> {
+pub async fn run(app: &App, author: Author<'_>, by: By) -> Result<Reloaded, ReloadError> {
     // One after the other: each compares with what the one before left.
     let _one = app.reloading.lock().await;
     let result = apply(app, author, by).await;
@@ -71,12 +92,12 @@ pub async fn run(app: &App, author: Author, by: By) -> Result<Reloaded, ReloadEr
     result
 }
 
-async fn apply(app: &App, author: Author, by: By) -> Result<Reloaded, ReloadError> {
+async fn apply(app: &App, author: Author<'_>, by: By) -> Result<Reloaded, ReloadError> {
     let running = app.config();
     let next = running.again()?;
     telemetry::check_level(&next.log_level).map_err(|error| ReloadError::Log(error.to_string()))?;
-    if let Author::Caller(ip) = author
-        && let Some(why) = locks_out(&next.access, ip)
+    if let Author::Caller(asker) = author
+        && let Some(why) = locks_out(&running.access, &next.access, asker.came(&next.access))
     {
         return Err(ReloadError::LockOut(why));
     }
@@ -109,6 +130,7 @@ async fn apply(app: &App, author: Author, by: By) -> Result<Reloaded, ReloadErro
     app.waves.set_limits(next.waves);
     app.events.remember(next.unknown_machines);
     app.set_config(next);
+    syslog::begin(app, running.audit.syslog.is_some()).await;
     Ok(done)
 }
 

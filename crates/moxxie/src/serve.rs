@@ -6,7 +6,7 @@ use crate::config::{Config, Overrides};
 use crate::firstrun::SiteKeys;
 use crate::http::extract::{Door, Serves};
 use crate::server::{Listening, Loaded};
-use crate::{firstrun, http, reload, scrub, server, shelf, telemetry};
+use crate::{firstrun, http, reload, scrub, server, shelf, syslog, telemetry};
 use anyhow::{Context, Result};
 use moxxie_core::audit::By;
 use moxxie_core::keyring::KeyId;
@@ -87,6 +87,7 @@ pub async fn run(given: Overrides, secrets: Secrets) -> Result<ExitCode> {
                 store.drop_arrivals().await?;
             }
             app.migrated.store(true, Ordering::SeqCst);
+            syslog::begin(&app, false).await;
             app.audit_system("server.start", &format!("server {address}"), started()).await;
         }
         Err(error) => {
@@ -102,7 +103,7 @@ pub async fn run(given: Overrides, secrets: Secrets) -> Result<ExitCode> {
         tokio::spawn(crate::watch::run(app.clone(), dir));
     }
     scrub::start(&app);
-    tokio::spawn(crate::syslog::run(app.clone()));
+    tokio::spawn(syslog::run(app.clone()));
     tokio::spawn(server::signals(app.clone(), stop));
     tokio::spawn(reload::on_hangup(app.clone()));
     let mut speaks = None;
@@ -233,6 +234,7 @@ async fn prepare_later(app: Arc<App>, store: Arc<Store>, keys: Arc<SiteKeys>, ad
             Ok(()) => {
                 app.migrated.store(true, Ordering::SeqCst);
                 tracing::info!("the database is there");
+                syslog::begin(&app, false).await;
                 app.audit_system("server.start", &format!("server {address}"), started()).await;
                 return;
             }

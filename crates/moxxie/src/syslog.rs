@@ -103,6 +103,19 @@ struct Follower {
     link: Option<(Sink, Link)>,
 }
 
+/// The receiver, if one is named, gets the next record, also when that is written at once. One that
+/// has begun goes on where it is; `was_named`: where none is named any more, one would begin anew.
+pub async fn begin(app: &App, was_named: bool) {
+    let begun = match app.config().audit.syslog {
+        Some(_) => app.read().sink_begin(NAME).await,
+        None if was_named => app.read().sink_forget(NAME).await,
+        None => Ok(()),
+    };
+    if let Err(error) = begun {
+        tracing::warn!(%error, "where syslog begins could not be written down: it begins when the database answers");
+    }
+}
+
 /// Follows the log for as long as the process lives.
 pub async fn run(app: Arc<App>) {
     let host = tokio::fs::read_to_string("/proc/sys/kernel/hostname").await.unwrap_or_default();

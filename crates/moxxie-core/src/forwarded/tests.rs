@@ -41,8 +41,8 @@ fn lists_are_read_from_the_right() {
         (&[("fwd", "for=\"1.2.3\\.4\"")], "1.2.3.4"),
         (&[("fwd", "for=1.2.3.4"), ("xff", "1.2.3.4")], "1.2.3.4"),
         (&[("real", "1.2.3.4")], "1.2.3.4"),
-        (&[("real", "9.9.9.9"), ("xff", "1.2.3.4")], "1.2.3.4"),
-        (&[("real", "unknown"), ("xff", "1.2.3.4")], "1.2.3.4"),
+        (&[("real", "1.2.3.4"), ("xff", "9.9.9.9, 1.2.3.4")], "1.2.3.4"),
+        (&[("real", "10.9.0.2"), ("xff", "1.2.3.4")], "1.2.3.4"),
     ] {
         assert_eq!(ask(PROXY, lines), Ok(client.to_owned()), "{lines:?}");
         // Nobody else is listened to, and a proxy is known in both spellings.
@@ -63,6 +63,9 @@ fn what_cannot_be_read_is_refused() {
         (&[("xff", &hops(MAX_HOPS + 1))], BadForwarded::TooManyHops),
         (&[("xff", &hops(20)), ("xff", &hops(20))], BadForwarded::TooManyHops),
         (&[("fwd", "for=1.2.3.4"), ("xff", "4.3.2.1")], BadForwarded::Disagree),
+        // The client's own list, which the proxy passed through.
+        (&[("real", "9.9.9.9"), ("xff", "1.2.3.4")], BadForwarded::Disagree),
+        (&[("real", "unknown"), ("xff", "1.2.3.4")], BadForwarded::Unreadable),
     ] {
         assert_eq!(ask(PROXY, lines), Err(error), "{lines:?}");
         assert_eq!(ask("10.8.0.1", lines), Ok("10.8.0.1".into()), "not looked at");
@@ -173,7 +176,7 @@ proptest! {
         let lines = Lines {
             x_forwarded_for: plain.iter().map(|line| line.as_bytes()).collect(),
             forwarded: forwarded.iter().map(|line| line.as_bytes()).collect(),
-            x_real_ip: vec![b"6.6.6.6"],
+            x_real_ip: vec![b"10.9.0.2"],
         };
         if let Ok(found) = client(PROXY.parse().unwrap(), &lines, &proxies()) {
             prop_assert_eq!(found, real);

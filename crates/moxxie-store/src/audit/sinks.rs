@@ -23,6 +23,13 @@ impl Store {
         tx.commit().await
     }
 
+    /// Forgets a sink and where it stood.
+    pub async fn sink_forget(&self, name: &str) -> Result<()> {
+        let mut tx = self.write().await?;
+        tx.execute("DELETE FROM audit_sinks WHERE name = $1", args![name]).await?;
+        tx.commit().await
+    }
+
     /// Takes the lease on a sink, or holds it longer; the last record that was sent. `None` while
     /// another holder has it.
     pub async fn sink_take(

@@ -81,14 +81,42 @@ impl AccessConfig {
     }
 }
 
-/// Why a change must not be made by its author: afterwards nobody at this address could undo it.
-pub fn locks_out(new: &AccessConfig, author: IpAddr) -> Option<String> {
-    let author = author.to_canonical();
-    (!new.may_use_api(author)).then(|| {
-        format!(
-            "this would lock you out: {author} is not in access.api; add its network, or make the change on the server itself"
-        )
-    })
+/// How the author of a change came here.
+#[derive(Debug, Clone, Copy)]
+pub struct Came {
+    /// The other end of the connection.
+    pub socket: IpAddr,
+    /// Whom the request would be from after the change; none: it could not be read.
+    pub client: Option<IpAddr>,
+    /// By the listener for people, where no PROXY header is read.
+    pub by_own_door: bool,
+}
+
+/// Why a change must not be made by its author: afterwards nobody who comes the same way could undo
+/// it.
+pub fn locks_out(old: &AccessConfig, new: &AccessConfig, author: Came) -> Option<String> {
+    let help = "or make the change on the server itself, over its loopback address or by SIGHUP";
+    // Behind a PROXY header the other end is whom the header names, and the proxy stays as it is.
+    let begins =
+        if author.by_own_door || old.proxy_protocol { Begins::Directly } else { new.begins(author.socket) };
+    let socket = author.socket.to_canonical();
+    let why = match (begins, author.client.map(|ip| ip.to_canonical())) {
+        (Begins::Never, _) => format!(
+            "with access.proxy_protocol only listed proxies can connect, and your connection comes from {socket}: come through the proxy"
+        ),
+        (Begins::WithHeader, _) => format!(
+            "{socket} is among access.trusted_proxies and would have to send a PROXY header: come through the proxy"
+        ),
+        (_, None) => {
+            "your request's forwarding headers could not be read any more: mend access.trusted_proxies"
+                .to_owned()
+        }
+        (_, Some(client)) if !new.may_use_api(client) => {
+            format!("{client} is not in access.api: add its network")
+        }
+        _ => return None,
+    };
+    Some(format!("this would lock you out: {why}, {help}"))
 }
 
 #[cfg(test)]
@@ -157,19 +185,45 @@ mod tests {
 
     #[test]
     fn nobody_locks_themselves_out() {
+        let old = AccessConfig::default();
         let access =
             |api: &[&str]| AccessConfig { api: Networks::read(api).unwrap(), ..AccessConfig::default() };
+        let from = |new: &AccessConfig, socket: &str| {
+            let socket = ip(socket);
+            locks_out(&old, new, Came { socket, client: Some(socket), by_own_door: false })
+        };
         let new = access(&["10.1.0.0/16"]);
         for fine in ["10.1.2.3", "::ffff:10.1.2.3", "127.0.0.1", "::1", "::ffff:127.0.0.1"] {
-            assert_eq!(locks_out(&new, ip(fine)), None, "{fine}");
+            assert_eq!(from(&new, fine), None, "{fine}");
         }
-        let why = locks_out(&new, ip("::ffff:10.2.0.1")).unwrap();
+        let why = from(&new, "::ffff:10.2.0.1").unwrap();
         assert!(why.contains("10.2.0.1 is not in access.api") && why.contains("add its network"), "{why}");
-        assert!(locks_out(&access(&[]), ip("10.1.2.3")).is_some());
-        assert!(locks_out(&access(&[]), ip("127.0.0.1")).is_none());
-        assert!(locks_out(&access(&["any"]), ip("203.0.113.9")).is_none());
+        assert!(from(&access(&[]), "10.1.2.3").is_some());
+        assert!(from(&access(&[]), "127.0.0.1").is_none());
+        assert!(from(&access(&["any"]), "203.0.113.9").is_none());
         // The boot routes are not what an author needs.
         let closed = AccessConfig { allow: Networks::default(), ..access(&["10.1.0.0/16"]) };
-        assert!(locks_out(&closed, ip("10.1.2.3")).is_none());
+        assert!(from(&closed, "10.1.2.3").is_none());
+    }
+
+    #[test]
+    fn nobody_locks_themselves_out_by_proxies() {
+        let old = AccessConfig::default();
+        let new = AccessConfig {
+            trusted_proxies: Networks::read(["10.0.5.99", "10.0.5.7"]).unwrap(),
+            proxy_protocol: true,
+            ..AccessConfig::default()
+        };
+        let came = |socket, client, by_own_door| Came { socket: ip(socket), client, by_own_door };
+        let direct = |socket| came(socket, Some(ip(socket)), false);
+        let why = locks_out(&old, &new, direct("10.0.5.9")).unwrap();
+        assert!(why.contains("your connection comes from 10.0.5.9: come through the proxy"), "{why}");
+        let why = locks_out(&old, &new, direct("10.0.5.7")).unwrap();
+        assert!(why.contains("10.0.5.7 is among access.trusted_proxies"), "{why}");
+        assert_eq!(locks_out(&old, &new, direct("127.0.0.1")), None);
+        assert_eq!(locks_out(&old, &new, came("10.0.5.9", Some(ip("10.0.5.9")), true)), None, "another door");
+        assert_eq!(locks_out(&new, &new, direct("10.0.5.9")), None, "it comes through the proxy already");
+        let why = locks_out(&old, &old, came("10.0.5.9", None, false)).unwrap();
+        assert!(why.contains("forwarding headers"), "{why}");
     }
 }

@@ -13,20 +13,24 @@ use std::collections::VecDeque;
 use std::net::IpAddr;
 use std::sync::{Mutex, PoisonError};
 
-/// The refusal of a request whose client is on none of the lists for its path.
+/// The refusal of a request whose client is on none of the lists for its path. `previews`: it brings
+/// no boot token but an API token, with which people look at configs.
 pub(super) fn refuse(
     app: &App,
     access: &AccessConfig,
     path: &str,
     door: Door,
+    previews: bool,
     Peer(peer): Peer,
 ) -> Option<Response> {
     let boot = is_boot(path);
     let allowed = match path {
         // Load balancers ask these, from wherever they are.
         "/livez" | "/readyz" => true,
-        // At their own listener people look at configs; no machine comes there.
-        _ if boot && door.serves != Serves::People => access.allow.contains(peer),
+        // People look at configs, at their own listener or with a token that says who they are.
+        _ if boot && door.serves != Serves::People => {
+            access.allow.contains(peer) || (previews && access.may_use_api(peer))
+        }
         _ => access.may_use_api(peer),
     };
     if allowed {

@@ -263,6 +263,20 @@ impl From<StoreError> for ApiError {
     }
 }
 
+impl From<BootError> for ApiError {
+    fn from(error: BootError) -> ApiError {
+        let detail = error.line.strip_prefix("moxxie: ").unwrap_or(&error.line);
+        let told = match error.status {
+            StatusCode::NOT_FOUND => ApiError::not_found(detail),
+            StatusCode::BAD_REQUEST => ApiError::bad_request(detail),
+            StatusCode::FORBIDDEN => ApiError::forbidden(detail),
+            StatusCode::TOO_MANY_REQUESTS => ApiError::too_many(detail),
+            _ => ApiError::unavailable(detail),
+        };
+        ApiError { retry_after: error.retry_after, ..told }
+    }
+}
+
 impl From<ApiError> for Problem {
     fn from(error: ApiError) -> Problem {
         Problem {

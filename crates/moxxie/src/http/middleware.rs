@@ -4,7 +4,7 @@
 use crate::app::App;
 use crate::http::allowlist;
 use crate::http::error::{ApiError, Because, BootError};
-use crate::http::extract::{Caller, Door, Peer, Query};
+use crate::http::extract::{Caller, Door, Peer, Query, bearer};
 use crate::http::headers;
 use crate::http::limit;
 use crate::witness::Refusal;
@@ -87,7 +87,10 @@ pub async fn every_request(
         }
         Ok(_) if !door.serves(&path) => Some(ApiError::not_found("no such URL here").into_response()),
         Ok(_) => {
-            let answer = allowlist::refuse(&app, &access, &path, door, peer);
+            let previews = path.starts_with("/boot/configs/")
+                && request.uri().query().is_none()
+                && bearer(request.headers()).is_some();
+            let answer = allowlist::refuse(&app, &access, &path, door, previews, peer);
             outside = answer.is_some();
             answer
         }
@@ -139,10 +142,14 @@ pub async fn every_request(
     metrics::counter!("moxxie_http_requests_total", "route" => route.clone(), "method" => method_label(&method), "status" => status.as_u16().to_string()).increment(1);
     metrics::histogram!("moxxie_http_request_seconds", "route" => route).record(elapsed.as_secs_f64());
     let path = secret_path(&path);
-    tracing::info!(
-        method = %method, path = %path, status = status.as_u16(), peer = %peer.0,
-        elapsed_us = u64::try_from(elapsed.as_micros()).unwrap_or(u64::MAX), "request"
-    );
+    let elapsed_us = u64::try_from(elapsed.as_micros()).unwrap_or(u64::MAX);
+    let status = status.as_u16();
+    // Whoever is turned away may come back as often as it likes: the log has a sample of them.
+    if outside || status == 429 {
+        tracing::debug!(method = %method, path = %path, status, peer = %peer.0, elapsed_us, "request");
+    } else {
+        tracing::info!(method = %method, path = %path, status, peer = %peer.0, elapsed_us, "request");
+    }
     response
 }
 

@@ -37,7 +37,7 @@ pub fn described() -> OpenApiRouter<Arc<App>> {
             profiles::delete::delete
         ))
         .routes(routes!(assets::list::list, assets::add::add))
-        .routes(routes!(assets::upload::upload, assets::remove::remove))
+        .routes(routes!(assets::download::download, assets::upload::upload, assets::remove::remove))
         .routes(routes!(uploads::create))
         .routes(routes!(uploads::get, uploads::append, uploads::delete))
         .routes(routes!(extract::extract))

@@ -65,7 +65,7 @@ pub(super) async fn serving_over(tls: Option<Arc<ServerConfig>>, readable: Reada
         stopped,
         limits,
         Arc::default,
-        |_| 1024,
+        |peer| Share::of(peer, 1024),
     ));
     Served { address, downloads, ends, _stop }
 }

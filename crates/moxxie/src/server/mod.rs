@@ -23,7 +23,7 @@ use crate::http::extract::{Door, Serves};
 use axum::Router;
 use connection::Connection;
 use patience::Pace;
-use peers::Peers;
+use peers::{Peers, Share};
 use socket::Socket;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -41,6 +41,8 @@ const PACE: Pace = Pace { time: Duration::from_secs(60), bytes: 60 * 1024 };
 const HEAD: Duration = Duration::from_secs(10);
 /// Open connections at most, however many files the process may open.
 const CONNECTIONS: usize = 8192;
+/// Connections to a listener for people at most, beside the others.
+const PEOPLE: usize = 256;
 /// Open files left to the database, the log and uploads.
 const OTHER_FILES: u64 = 256;
 
@@ -73,6 +75,12 @@ impl Limits {
     fn per_peer(&self, setting: usize, is_proxy: bool) -> usize {
         let half = (self.connections / 2).max(1);
         if setting == 0 || is_proxy { half } else { setting.min(half) }
+    }
+
+    /// How many connections all peers together may hold that are on no list. They see nothing but
+    /// refusals, and `/livez` and `/readyz`.
+    fn strangers(&self) -> usize {
+        (self.connections / 16).max(4)
     }
 }
 
@@ -115,11 +123,17 @@ pub async fn serve(listeners: Vec<Listening>, router: Router, app: Arc<App>, sto
     // Looked up when they are needed: the settings may change until then.
     let (drain, settings, seats) = (|| app.config().shutdown_drain, app.clone(), app.clone());
     let access = move || settings.config().access.clone();
-    let per_peer = move |peer: IpAddr| {
+    let share = move |peer: IpAddr| {
         let config = seats.config();
-        limits.per_peer(config.limits.connections_per_address, config.access.trusted_proxies.contains(peer))
+        let access = &config.access;
+        let is_proxy = access.trusted_proxies.contains(peer);
+        if is_proxy || access.allow.contains(peer) || access.may_use_api(peer) {
+            Share::of(peer, limits.per_peer(config.limits.connections_per_address, is_proxy))
+        } else {
+            Share::of_strangers(limits.strangers())
+        }
     };
-    run(listeners, router, drain, stop, limits, access, per_peer).await;
+    run(listeners, router, drain, stop, limits, access, share).await;
 }
 
 async fn run(
@@ -129,16 +143,18 @@ async fn run(
     stop: watch::Receiver<bool>,
     limits: Limits,
     access: impl Fn() -> Arc<AccessConfig> + Clone + Send + Sync + 'static,
-    per_peer: impl Fn(IpAddr) -> usize + Clone + Send + Sync + 'static,
+    share: impl Fn(IpAddr) -> Share + Clone + Send + Sync + 'static,
 ) {
-    // All listeners together have these.
+    // Machines and people do not take each other's places where they have listeners of their own.
     let slots = Arc::new(Semaphore::new(limits.connections));
+    let for_people = Arc::new(Semaphore::new(limits.connections.min(PEOPLE)));
     let peers = Arc::new(Peers::default());
     let tracker = TaskTracker::new();
     let listening = listeners.into_iter().map(|Listening { listener, door, tls }| {
-        let (slots, peers, tracker) = (slots.clone(), peers.clone(), tracker.clone());
+        let slots = if door.serves == Serves::People { &for_people } else { &slots }.clone();
+        let (peers, tracker) = (peers.clone(), tracker.clone());
         let (router, mut stop, access) = (router.clone(), stop.clone(), access.clone());
-        let per_peer = per_peer.clone();
+        let share = share.clone();
         async move {
             loop {
                 let accepted = tokio::select! {
@@ -147,7 +163,7 @@ async fn run(
                 };
                 let (mut stream, peer, slot) = accepted;
                 // One peer alone must not take every slot there is.
-                let Some(seat) = peers.seat(peer.ip(), per_peer(peer.ip())) else {
+                let Some(seat) = peers.seat(share(peer.ip())) else {
                     metrics::counter!("moxxie_connections_refused_total").increment(1);
                     metrics::counter!("moxxie_limited_total", "what" => "connections").increment(1);
                     tracing::debug!(%peer, "too many connections of one peer");

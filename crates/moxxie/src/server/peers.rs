@@ -3,7 +3,27 @@
 use moxxie_core::limit::client;
 use std::collections::HashMap;
 use std::net::IpAddr;
+use std::net::Ipv4Addr;
 use std::sync::{Arc, Mutex, PoisonError};
+
+/// Whose places a connection takes, and how many there are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Share {
+    whose: IpAddr,
+    most: usize,
+}
+
+impl Share {
+    /// The peer's own: so many.
+    pub fn of(peer: IpAddr, most: usize) -> Share {
+        Share { whose: client(peer), most }
+    }
+
+    /// Those of all peers that are on no list, together: whatever they ask, they will be refused.
+    pub fn of_strangers(most: usize) -> Share {
+        Share { whose: IpAddr::V4(Ipv4Addr::UNSPECIFIED), most }
+    }
+}
 
 /// The count for each peer.
 #[derive(Default)]
@@ -18,9 +38,8 @@ pub(super) struct Seat {
 }
 
 impl Peers {
-    /// A place for one more connection of this peer, unless it has enough.
-    pub fn seat(self: &Arc<Self>, ip: IpAddr, most: usize) -> Option<Seat> {
-        let peer = client(ip);
+    /// A place for one more connection out of this share, unless it is used up.
+    pub fn seat(self: &Arc<Self>, Share { whose: peer, most }: Share) -> Option<Seat> {
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         let count = open.entry(peer).or_default();
         if *count >= most {
@@ -50,7 +69,7 @@ mod tests {
     #[test]
     fn peers_are_addresses_or_prefixes() {
         let peers = Arc::new(Peers::default());
-        let seat = |ip: &str| peers.seat(ip.parse().unwrap(), 1);
+        let seat = |ip: &str| peers.seat(Share::of(ip.parse().unwrap(), 1));
         let held = [seat("10.0.0.1"), seat("fd00::1")];
         assert!(held.iter().all(Option::is_some));
         assert!(seat("::ffff:10.0.0.1").is_none(), "the same address");

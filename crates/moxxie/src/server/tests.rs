@@ -34,7 +34,7 @@ async fn shared(
         stopped,
         limits,
         Arc::default,
-        move |_| per_peer,
+        move |peer| Share::of(peer, per_peer),
     ));
     (address, Arc::new(stop), served)
 }

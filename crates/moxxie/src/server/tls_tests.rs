@@ -106,10 +106,15 @@ async fn who_never_shakes_hands_holds_up_nobody() {
     let listening = vec![Listening { tls: Some(settings), ..Listening::plain(listener) }];
     let (stop, stopped) = watch::channel(false);
     let hour = || Duration::from_secs(3600);
-    let served =
-        tokio::spawn(run(listening, Router::new(), hour, stopped, Limits::of(1024, 0), Arc::default, |_| {
-            1024
-        }));
+    let served = tokio::spawn(run(
+        listening,
+        Router::new(),
+        hour,
+        stopped,
+        Limits::of(1024, 0),
+        Arc::default,
+        |peer| Share::of(peer, 1024),
+    ));
     let mut silent = TcpStream::connect(address).await.unwrap();
     silent.write_all(&[22, 3, 1]).await.unwrap();
     stop.send(true).unwrap();

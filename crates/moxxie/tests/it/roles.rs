@@ -54,6 +54,7 @@ const ROUTES: &[(&str, &str, For, &str, &str)] = &[
     ("patch", "/api/v1/boot/profiles/{name}", For::Admin, r#"{"description":"x"}"#, "profile.update"),
     ("delete", "/api/v1/boot/profiles/{name}", For::Admin, "", "profile.delete"),
     ("get", "/api/v1/boot/profiles/{name}/assets", For::Viewer, "", ""),
+    ("get", "/api/v1/boot/profiles/{name}/assets/{file}", For::Viewer, "", ""),
     ("put", "/api/v1/boot/profiles/{name}/assets/{file}", For::Operator, "bytes", "asset.put"),
     ("delete", "/api/v1/boot/profiles/{name}/assets/{file}", For::Operator, "", "asset.delete"),
     (

@@ -43,8 +43,17 @@ pub async fn asset(
     asked: Asked,
 ) -> Result<Response, BootError> {
     let bad = |_| BootError::bad_request("moxxie: bad profile or file name");
-    let profile: ProfileName = profile.parse().map_err(bad)?;
-    let file: FileName = file.parse().map_err(bad)?;
+    serve(app, profile.parse().map_err(bad)?, file.parse().map_err(bad)?, asked, true).await
+}
+
+/// The same for whoever may have it; `elsewhere`: the answer may lead to a remote store.
+pub(in crate::http) async fn serve(
+    app: Arc<App>,
+    profile: ProfileName,
+    file: FileName,
+    asked: Asked,
+    elsewhere: bool,
+) -> Result<Response, BootError> {
     let found = find(&app, &profile, &file).await?;
     let Some((asset, role)) = found else {
         let file = secret_path(file.as_str());
@@ -57,7 +66,8 @@ pub async fn asset(
     let etag = format!("\"{}\"", asset.sha256);
     let length = u64::try_from(asset.size).unwrap_or(0);
     // The signature is good for a GET alone.
-    if asked.method == Method::GET
+    if elsewhere
+        && asked.method == Method::GET
         && part(&asked.headers, &etag, length) != Part::NotModified
         && let Some(url) = app.assets.redirect(&asset.sha256, ELSEWHERE).await.map_err(unreadable)?
     {

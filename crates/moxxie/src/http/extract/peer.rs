@@ -30,8 +30,11 @@ impl Peer {
 
     /// Finds the client of a request.
     pub(in crate::http) fn find(request: &Request, proxies: &Networks) -> Result<Peer, BadForwarded> {
-        let Peer(socket) = Peer::socket(request.extensions());
-        let headers = request.headers();
+        Peer::behind(Peer::socket(request.extensions()).0, request.headers(), proxies)
+    }
+
+    /// Whom a request with these headers would come from if these were the proxies.
+    pub fn behind(socket: IpAddr, headers: &HeaderMap, proxies: &Networks) -> Result<Peer, BadForwarded> {
         let lines = Lines {
             x_forwarded_for: lines(headers, "x-forwarded-for"),
             forwarded: lines(headers, "forwarded"),

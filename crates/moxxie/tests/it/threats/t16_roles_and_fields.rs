@@ -38,6 +38,7 @@ const FIELDS: &[(&str, &[&str], &[&str])] = &[
     ("/api/v1/boot/profiles", PROFILE, NONE),
     ("/api/v1/boot/profiles/{name}", PROFILE, NONE),
     ("/api/v1/boot/profiles/{name}/assets", NONE, NONE),
+    ("/api/v1/boot/profiles/{name}/assets/{file}", NONE, NONE),
     ("/api/v1/boot/assignments", &["override"], NONE),
     ("/api/v1/boot/assignments/{mac}", &["override"], NONE),
     // Masked for admins, too: what they see there, they show to others.

@@ -182,14 +182,14 @@ impl Fetched {
     }
 }
 
-/// Reads a small file back from the shelf, as machines do, and checks it against its digest.
+/// Reads a small file back from the shelf and checks it against its digest.
 async fn read_back(client: &Client, profile: &str, item: &Value, largest: u64) -> anyhow::Result<Vec<u8>> {
     let file = item["file"].as_str().unwrap_or_default();
     let size = item["size"].as_u64().unwrap_or(u64::MAX);
     if size > largest {
         anyhow::bail!("{file} has {size} bytes: at most {largest} are expected");
     }
-    let path = ["boot", "assets", profile, file];
+    let path = ["api", "v1", "boot", "profiles", profile, "assets", file];
     let mut response = client.send(|| client.request::<&str>(Method::GET, &path, &[])).await?;
     let mut bytes = Vec::new();
     while let Some(chunk) = response.chunk().await.map_err(|e| client.broken(e))? {

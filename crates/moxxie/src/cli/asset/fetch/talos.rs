@@ -225,7 +225,7 @@ mod tests {
             let url = format!("http://f.example/base/image/{PLAIN}/v1.13.9/{asset}");
             assert_eq!(request.json(), json!({"url": url, "sha256": null, "file": file}));
         }
-        assert_eq!(fake.request().line(), "GET /boot/assets/talos-1-13-9/cmdline");
+        assert_eq!(fake.request().line(), "GET /api/v1/boot/profiles/talos-1-13-9/assets/cmdline");
         let patch = fake.request();
         assert!(patch.head.contains("if-match: \"1\"\r\n"), "{}", patch.head);
         assert_eq!(

@@ -2,10 +2,12 @@
 
 use crate::app::App;
 use crate::http::error::{ApiError, ApiResult, Problem};
-use crate::http::extract::{Admin, Peer};
-use crate::reload::{self, Author, ReloadError, Reloaded};
+use crate::http::extract::{Admin, Door, Peer, Serves};
+use crate::reload::{self, Asker, Author, ReloadError, Reloaded};
 use axum::Json;
-use axum::extract::State;
+use axum::extract::{ConnectInfo, State};
+use axum::http::HeaderMap;
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 /// Read the config file and the certificate again. What can change while the server runs is in
@@ -18,8 +20,12 @@ pub async fn reload(
     State(app): State<Arc<App>>,
     Admin(actor): Admin,
     Peer(peer): Peer,
+    door: Door,
+    ConnectInfo(socket): ConnectInfo<SocketAddr>,
+    headers: HeaderMap,
 ) -> ApiResult<Json<Reloaded>> {
-    match reload::run(&app, Author::Caller(peer), app.by(actor.name, peer)).await {
+    let asker = Asker { socket: socket.ip(), headers, by_own_door: door.serves == Serves::People };
+    match reload::run(&app, Author::Caller(&asker), app.by(actor.name, peer)).await {
         Ok(done) => Ok(Json(done)),
         Err(ReloadError::Store(error)) => Err(error.into()),
         Err(error @ ReloadError::LockOut(_)) => Err(ApiError::conflict(error)),

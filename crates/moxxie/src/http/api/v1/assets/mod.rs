@@ -1,6 +1,7 @@
 //! `/api/v1/boot/profiles/{name}/assets`
 
 pub mod add;
+pub mod download;
 pub mod list;
 pub mod remove;
 pub mod upload;
