@@ -267,3 +267,19 @@ fn local(known: &Known, event: EventKind, reason: String, next_step: String) -> 
     let how = spec.local_boot.unwrap_or(known.shelf.profile.spec.local_boot);
     Ok(Answer { outcome: Outcome::Local(how), event, reason, next_step })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::RULES;
+
+    /// Operators read of each rule that `explain` may name, in the order in which they are asked.
+    #[test]
+    fn the_rules_stand_in_the_book() {
+        let page = include_str!("../../../../docs/troubleshooting.md");
+        let table = page.split("\n## ").find(|part| part.starts_with("The rules of `explain`")).unwrap();
+        let told = table.lines().filter_map(|line| line.strip_prefix("| `")?.split('`').next());
+        let told: Vec<&str> = told.collect();
+        let rules: Vec<&str> = RULES.iter().map(|(name, _)| *name).collect();
+        assert_eq!(told, rules);
+    }
+}
