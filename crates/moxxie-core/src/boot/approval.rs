@@ -199,7 +199,9 @@ mod tests {
         let code = one.code(&[7; 32], "a", 1, 0);
         assert!(code.len() == 4 && code.bytes().all(|b| b.is_ascii_digit()), "{code}");
         assert_eq!(code, one.code(&[7; 32], "a", 1, 0), "every replica shows the same");
+        let uuid = "4c4c4544-004b-3510-8051-b4c04f4c4d31".parse().ok();
         let others = [
+            Asker { uuid, ..one.clone() }.code(&[7; 32], "a", 1, 0),
             asker("A2", "10.0.0.0/24").code(&[7; 32], "a", 1, 0),
             asker("A1", "10.0.1.0/24").code(&[7; 32], "a", 1, 0),
             one.code(&[7; 32], "b", 1, 0),
