@@ -39,13 +39,14 @@ fn measure(mut kinds: [impl FnMut() -> bool; 2]) -> f64 {
 fn main() {
     let key = SiteKey::new([7; 32]);
     let good = mint(&key, SessionId([9; 16]), "a1", 1, Purpose::Config);
-    // Of 43 digits the 24th is the first that belongs to the signature alone; the last carries four bits.
+    // Of 43 digits the 23rd is the first that belongs to the signature alone, to its first byte; the
+    // last carries four bits.
     let wrong = |at: usize| {
         let mut text = good.clone().into_bytes();
         text[at] = if text[at] == b'A' { b'E' } else { b'A' };
         String::from_utf8(text).ok().as_deref().and_then(PresentedToken::parse)
     };
-    if let (Some(first), Some(last)) = (wrong(23), wrong(42)) {
+    if let (Some(first), Some(last)) = (wrong(22), wrong(42)) {
         println!("boot tokens");
         let check = |token: PresentedToken| {
             let key = &key;

@@ -11,6 +11,7 @@ pub mod audit;
 pub mod boot;
 pub mod forwarded;
 pub mod ipxe;
+mod keyed;
 pub mod keyring;
 pub mod limit;
 pub mod mac;

@@ -6,7 +6,7 @@
 //!
 //! A [`Table`] has a fixed number of places, eight in each set, and a key's set is found by a hash
 //! with a secret seed, so nobody can aim at a set. A newcomer in a full set takes the place of
-//! whoever owes least, *and what he owes* (as in Space-Saving, Metwally et al. 2005): the least
+//! whoever owes least, *and that debt* (as in Space-Saving, Metwally et al. 2005): the least
 //! debt in a set never shrinks by a change of places, so no key's debt is ever forgotten. Hence
 //! the bound: **no key is let through more than burst + rate × time times, however many others
 //! ask**. The price is paid by newcomers, and only while more keys than there are places owe
@@ -111,7 +111,7 @@ impl Table {
     /// Takes one request of this key off its allowance, or says how long to wait.
     pub fn take(&mut self, key: &[u8], rate: Rate, now: Duration) -> Result<(), Duration> {
         let (at, tag) = self.place(key);
-        let Some(place) = self.places.get_mut(at) else { return Ok(()) };
+        let place = &mut self.places[at];
         place.bucket.take(rate, now)?;
         place.tag = tag;
         Ok(())
@@ -120,7 +120,7 @@ impl Table {
     /// How long the next request of this key has to wait; `None` when it may come now.
     pub fn wait(&self, key: &[u8], rate: Rate, now: Duration) -> Option<Duration> {
         let (at, _) = self.place(key);
-        self.places.get(at)?.bucket.wait(rate, now)
+        self.places[at].bucket.wait(rate, now)
     }
 
     /// The key's place, or else the one that a newcomer takes over: of whoever owes least.

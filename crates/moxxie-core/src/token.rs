@@ -1,9 +1,9 @@
 //! Tokens: the short-lived ones that boots carry, and the ones that people and programs hold.
 
+use crate::keyed::{self, Mac};
 use crate::keyring::Keyring;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use hmac::{Hmac, KeyInit, Mac};
 use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq;
 
@@ -26,10 +26,7 @@ impl SiteKey {
     /// A key for one use, which tells nothing of this one or of those for other uses. The uses are
     /// named in the code; boot tokens are signed with the site's key itself.
     pub fn derive(&self, usage: &str) -> [u8; 32] {
-        // A block of HMAC-SHA-256: a shorter key is filled up with zeros (RFC 2104, section 2).
-        let mut block = [0; 64];
-        block[..32].copy_from_slice(&self.0);
-        let mut mac = Hmac::<Sha256>::new(&block.into());
+        let mut mac = keyed::hmac(&self.0);
         mac.update(b"moxxie/1/");
         mac.update(usage.as_bytes());
         mac.finalize().into_bytes().into()
@@ -142,14 +139,10 @@ pub fn mask_tokens(text: &str) -> String {
 }
 
 fn tag(key: &SiteKey, session: SessionId, assignment: &str, generation: i64, purpose: Purpose) -> [u8; 16] {
-    // HMAC takes keys of any length, so this never fails; an error would mean a tag that no
-    // token can match.
-    let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(&key.0) else { return [0; 16] };
+    let mut mac = keyed::hmac(&key.0);
     mac.update(b"moxxie boot token 1");
     mac.update(&session.0);
-    // Lengths in front keep two fields from running into each other.
-    mac.update(&(assignment.len() as u64).to_be_bytes());
-    mac.update(assignment.as_bytes());
+    keyed::text(&mut mac, assignment);
     mac.update(&generation.to_be_bytes());
     mac.update(purpose.label());
     let full = mac.finalize().into_bytes();

@@ -364,3 +364,16 @@ fn memory_is_bounded() {
     waves.forget(T0 + Span::minutes(5));
     assert_eq!((waves.admitted(), waves.bytes(), waves.waiting()), (0, 0, 0));
 }
+
+#[test]
+fn other_limits_take_nobodys_seat_and_nobodys_place() {
+    let mut waves = Waves::new(boots(2));
+    let ask = |waves: &mut Waves, n: u32| place(waves.ask(mac(n), Class::Usual, 1, T0));
+    assert_eq!([1, 2, 3, 4].map(|n| ask(&mut waves, n)), [None, None, Some((1, 1)), Some((2, 2))]);
+    waves.set_limits(boots(1));
+    assert_eq!(waves.admitted(), 2);
+    waves.finished(mac(1));
+    assert_eq!([2, 3, 4].map(|n| ask(&mut waves, n)), [None, Some((1, 2)), Some((2, 2))]);
+    waves.set_limits(boots(3));
+    assert_eq!([4, 3].map(|n| ask(&mut waves, n)), [None, None]);
+}

@@ -52,9 +52,8 @@ async fn read_all(tx: &mut Tx, changes: &[Change]) -> Result<HashMap<String, Ass
     let mut found = HashMap::new();
     let mut ids: Vec<&str> = updated(changes).collect();
     ids.sort_unstable();
-    let suffix = if tx.is_sqlite() { "" } else { " FOR UPDATE" };
     for id in ids {
-        let sql = format!("{ROWS} WHERE id = $1{suffix}");
+        let sql = format!("{ROWS} WHERE id = $1{}", tx.row_lock());
         if let Some(row) = tx.row(AssertSqlSafe(sql), args![id]).await? {
             found.insert(id.to_owned(), assignment(&row)?);
         }

@@ -131,7 +131,7 @@ impl Store {
         }
         tx.execute("DELETE FROM node_boot_assignments WHERE id = $1", args![old.id.as_str()]).await?;
         let before = assignment_value(&tx, &old);
-        note(&mut tx, by, "assignment.delete", target(&old), Some(before), None).await?;
+        note(&mut tx, by, "assignment.delete", target(&old), Some(before), None);
         tx.commit().await
     }
 }
@@ -164,7 +164,7 @@ pub(crate) async fn known_by_mac(tx: &mut Tx, mac: MacAddr, lock: bool) -> Resul
 
 /// The assignment with this id and its profile.
 pub(crate) async fn known(tx: &mut Tx, id: &str, lock: bool) -> Result<Option<Known>> {
-    let suffix = if lock && !tx.is_sqlite() { " FOR UPDATE" } else { "" };
+    let suffix = if lock { tx.row_lock() } else { "" };
     let sql = format!("{ROWS} WHERE id = $1{suffix}");
     let Some(row) = tx.row(AssertSqlSafe(sql), args![id]).await? else { return Ok(None) };
     let assignment = assignment(&row)?;
@@ -202,7 +202,7 @@ pub(crate) async fn create(
     nobody_else_has(tx, &made).await?;
     insert(tx, &made, seq).await?;
     let after = assignment_value(tx, &made);
-    note(tx, by, "assignment.create", target(&made), None, Some(after)).await?;
+    note(tx, by, "assignment.create", target(&made), None, Some(after));
     Ok(made)
 }
 
@@ -233,7 +233,7 @@ pub(crate) async fn change(
         revoke_sessions(tx, &new.id, None, by.at).await?;
     }
     let (before, after) = (assignment_value(tx, old), assignment_value(tx, &new));
-    note(tx, by, action, target(old), Some(before), Some(after)).await?;
+    note(tx, by, action, target(old), Some(before), Some(after));
     Ok(new)
 }
 

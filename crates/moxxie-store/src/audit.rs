@@ -121,20 +121,19 @@ pub(crate) async fn all(tx: &mut Tx) -> Result<Vec<Chained>> {
 }
 
 /// Notes a record, to be written by the commit.
-pub(crate) async fn append(tx: &mut Tx, record: &AuditRecord) -> Result<()> {
+pub(crate) fn append(tx: &mut Tx, record: &AuditRecord) {
     tx.notes.push(record.clone());
-    Ok(())
 }
 
 /// Notes the record of a change by a person, to be written by the commit.
-pub(crate) async fn note(
+pub(crate) fn note(
     tx: &mut Tx,
     by: &By,
     action: &str,
     target: String,
     before: Option<Value>,
     after: Option<Value>,
-) -> Result<()> {
+) {
     tx.notes.push(AuditRecord {
         seq: 0,
         at: by.at,
@@ -145,7 +144,6 @@ pub(crate) async fn note(
         before,
         after,
     });
-    Ok(())
 }
 
 /// Appends records to the chain. Only the commit does this.
@@ -193,9 +191,12 @@ async fn insert(tx: &mut Tx, records: &[Chained]) -> Result<()> {
 /// transaction.
 async fn locked_head(tx: &mut Tx) -> Result<(Link, i64)> {
     let sql = locking!(tx, "SELECT seq, hash, first_seq FROM audit_head");
-    let row = tx.row(sql, args![]).await?;
-    let row = row.ok_or_else(|| StoreError::Corrupt("audit_head is empty".into()))?;
+    let row = tx.row(sql, args![]).await?.ok_or_else(no_head)?;
     Ok((Link { seq: row.int("seq")?, hash: row.parse("hash")? }, row.int("first_seq")?))
+}
+
+fn no_head() -> StoreError {
+    StoreError::Corrupt("audit_head is empty".into())
 }
 
 async fn move_head(tx: &mut Tx, head: Link) -> Result<()> {

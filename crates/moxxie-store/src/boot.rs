@@ -129,7 +129,7 @@ impl Store {
         let (delivery, answer) = step(&session, &known).map_err(StepError::Step)?;
         let redeemed = consume(&mut tx, &session, &known, &delivery, site, now).await?;
         if redeemed != Redeemed::Refused {
-            audit::append(&mut tx, &delivery.audit).await?;
+            audit::append(&mut tx, &delivery.audit);
             events::append(&mut tx, &delivery.event).await?;
             tx.commit().await?;
         }
@@ -304,7 +304,7 @@ async fn read_assignments(tx: &mut Tx, ids: &[String], lock: bool) -> Result<Vec
     if ids.is_empty() {
         return Ok(Vec::new());
     }
-    let suffix = if lock && !tx.is_sqlite() { " FOR UPDATE" } else { "" };
+    let suffix = if lock { tx.row_lock() } else { "" };
     let (list, args) = padded_list(1, ids.to_vec());
     let sql = format!("{ROWS} WHERE id IN {list} ORDER BY id{suffix}");
     tx.rows(AssertSqlSafe(sql), args).await?.iter().map(assignment).collect()
@@ -442,7 +442,7 @@ const SESSION: &str = "SELECT assignment_id, generation, network, ip, base_url, 
 /// lock on its machine, so both are read again after the lock was waited for.
 async fn locked_session(tx: &mut Tx, id: SessionId) -> Result<Option<(Session, Known)>> {
     let Some(row) = tx.row(SESSION, args![id.to_string()]).await? else { return Ok(None) };
-    let sql = format!("{ROWS} WHERE id = $1{}", if tx.is_sqlite() { "" } else { " FOR UPDATE" });
+    let sql = format!("{ROWS} WHERE id = $1{}", tx.row_lock());
     let owner = tx.row(AssertSqlSafe(sql), args![row.text("assignment_id")?]).await?;
     let Some(owner) = owner else { return Ok(None) };
     let assignment = assignment(&owner)?;

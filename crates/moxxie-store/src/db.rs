@@ -311,6 +311,12 @@ impl Tx {
         matches!(self.link, Some(Link::Sqlite(_)))
     }
 
+    /// The end of a query that takes row locks where the database has them. SQLite's write
+    /// transaction holds the only lock there is.
+    pub(crate) fn row_lock(&self) -> &'static str {
+        if self.is_sqlite() { "" } else { " FOR UPDATE" }
+    }
+
     /// The connection, for a statement; [`Tx::check`] takes its outcome.
     fn link(&mut self) -> Result<&mut Link> {
         self.busy = true;
@@ -410,8 +416,7 @@ impl Drop for Tx {
     }
 }
 
-/// The text of a query that takes row locks where the database has them. SQLite's write
-/// transaction holds the only lock there is.
+/// The literal of a query with [`Tx::row_lock`] at its end.
 macro_rules! locking {
     ($tx:expr, $($sql:expr),+) => {
         if $tx.is_sqlite() { concat!($($sql),+) } else { concat!($($sql),+, " FOR UPDATE") }

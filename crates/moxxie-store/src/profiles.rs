@@ -93,7 +93,7 @@ impl Store {
         }
         tx.execute("DELETE FROM boot_profiles WHERE id = $1", args![id]).await?;
         let before = profile_value(&tx, &profile);
-        note(&mut tx, by, "profile.delete", target(&profile), Some(before), None).await?;
+        note(&mut tx, by, "profile.delete", target(&profile), Some(before), None);
         tx.commit().await
     }
 
@@ -130,7 +130,7 @@ impl Store {
         arrived(&mut tx, arrival, &new.sha256).await?;
         put(&mut tx, profile_id, new).await?;
         let target = format!("asset {}/{}", profile.spec.name, new.file);
-        note(&mut tx, by, "asset.put", target, old.as_ref().map(asset_value), Some(asset_value(new))).await?;
+        note(&mut tx, by, "asset.put", target, old.as_ref().map(asset_value), Some(asset_value(new)));
         tx.commit().await?;
         Ok(old)
     }
@@ -144,7 +144,7 @@ impl Store {
         let sql = "DELETE FROM profile_assets WHERE profile_id = $1 AND file = $2";
         tx.execute(sql, args![profile_id, file.as_str()]).await?;
         let target = format!("asset {}/{}", profile.spec.name, file);
-        note(&mut tx, by, "asset.delete", target, Some(asset_value(&old)), None).await?;
+        note(&mut tx, by, "asset.delete", target, Some(asset_value(&old)), None);
         tx.commit().await?;
         Ok(old)
     }
@@ -162,7 +162,7 @@ pub(crate) async fn create(tx: &mut Tx, id: &str, spec: &ProfileSpec, by: &By) -
         Profile { id: id.to_owned(), spec: spec.clone(), revision: 1, created_at: by.at, updated_at: by.at };
     insert(tx, &profile, seq).await?;
     let after = profile_value(tx, &profile);
-    note(tx, by, "profile.create", target(&profile), None, Some(after)).await?;
+    note(tx, by, "profile.create", target(&profile), None, Some(after));
     Ok(profile)
 }
 
@@ -186,7 +186,7 @@ pub(crate) async fn update(
     may_seal(tx).await?;
     tx.execute(sql, values(&tx.vault, &new, seq)?).await?;
     let (before, after) = (profile_value(tx, &old), profile_value(tx, &new));
-    note(tx, by, "profile.update", target(&old), Some(before), Some(after)).await?;
+    note(tx, by, "profile.update", target(&old), Some(before), Some(after));
     Ok(new)
 }
 

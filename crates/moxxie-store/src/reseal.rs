@@ -193,8 +193,8 @@ impl Work<'_> {
         // Whoever else writes these columns holds it too.
         hold_version(&mut tx).await?;
         may_seal(&mut tx).await?;
-        let lock = if tx.is_sqlite() { "" } else { " FOR UPDATE" };
-        let rows = tx.rows(AssertSqlSafe(format!("{sql}{lock}")), args).await?;
+        let locking = format!("{sql}{}", tx.row_lock());
+        let rows = tx.rows(AssertSqlSafe(locking), args).await?;
         let mut last = None;
         let mut written = 0;
         for row in &rows {
@@ -248,7 +248,7 @@ impl Work<'_> {
         tx.execute(sql, args![by.at, current.to_string()]).await?;
         let ids: Vec<String> = retired.iter().map(KeyId::to_string).collect();
         let after = json!({ "key": current.to_string(), "rows": self.done.rows, "retired": ids });
-        audit::note(&mut tx, by, "secrets.reseal", "everything".into(), None, Some(after)).await?;
+        audit::note(&mut tx, by, "secrets.reseal", "everything".into(), None, Some(after));
         tx.commit().await?;
         self.done.retired = retired;
         Ok(true)

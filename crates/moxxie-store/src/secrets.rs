@@ -16,6 +16,7 @@ use sqlx::AssertSqlSafe;
 
 /// What a key's check value says.
 const CHECK: &str = "moxxie";
+
 /// A key as the database knows it.
 pub(crate) struct Known {
     pub(crate) id: KeyId,

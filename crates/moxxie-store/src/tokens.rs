@@ -22,7 +22,7 @@ impl Store {
             return Err(StoreError::Conflict(format!("a token named {} exists already", token.name)));
         }
         insert(&mut tx, token).await?;
-        note(&mut tx, by, "token.create", target(token), None, Some(token_value(token))).await?;
+        note(&mut tx, by, "token.create", target(token), None, Some(token_value(token)));
         tx.commit().await
     }
 
@@ -60,7 +60,7 @@ impl Store {
         if tx.execute("DELETE FROM api_tokens WHERE id = $1", args![id]).await? == 0 {
             return Err(StoreError::NotFound("token"));
         }
-        note(&mut tx, by, "token.revoke", target(&token), Some(token_value(&token)), None).await?;
+        note(&mut tx, by, "token.revoke", target(&token), Some(token_value(&token)), None);
         tx.commit().await
     }
 }

@@ -1,10 +1,9 @@
 //! What stands in the log where a secret was: enough to see that it changed, and nothing else.
 
+use crate::keyed::{self, Mac};
 use crate::params::{Params, child};
 use crate::secret::{MASK, mask_params, mask_text};
-use hmac::{Hmac, KeyInit, Mac};
 use serde_json::Value;
-use sha2::Sha256;
 
 /// Makes `hmac:XXXXXXXX`, a part of an HMAC-SHA-256 under a key of the site, of an object's id, the
 /// field's path in it and the value. Without the key no guess at a value can be confirmed, and two
@@ -21,15 +20,12 @@ impl Fingerprint {
 
     /// Of a value.
     pub fn of(&self, owner: &str, path: &str, value: &str) -> String {
-        let mut block = [0; 64];
-        block[..32].copy_from_slice(&self.0);
-        let mut mac = Hmac::<Sha256>::new(&block.into());
+        let mut mac = keyed::hmac(&self.0);
         for part in [owner, path, value] {
-            mac.update(&(part.len() as u64).to_be_bytes());
-            mac.update(part.as_bytes());
+            keyed::text(&mut mac, part);
         }
-        let tag = mac.finalize().into_bytes();
-        tag[..4].iter().fold("hmac:".to_owned(), |out, byte| out + &format!("{byte:02x}"))
+        let [a, b, c, d, ..]: [u8; 32] = mac.finalize().into_bytes().into();
+        format!("hmac:{:08x}", u32::from_be_bytes([a, b, c, d]))
     }
 
     /// Params, with the values that `mask_params` would mask replaced.

@@ -6,13 +6,12 @@
 
 use crate::boot::claims::BootClaims;
 use crate::boot::decide::Known;
+use crate::keyed::{self, Mac};
 use crate::machine::{MachineUuid, Serial};
 use crate::site::Site;
 use crate::time::{Span, Timestamp};
-use hmac::{Hmac, KeyInit, Mac};
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
-use sha2::Sha256;
 use std::net::IpAddr;
 use std::str::FromStr;
 
@@ -49,6 +48,8 @@ impl FromStr for Approval {
     }
 }
 
+/// The use that the codes' key is derived for ([`crate::token::SiteKey::derive`]).
+pub const KEY: &str = "approval";
 /// Machines that may wait in the name of one assignment. Whoever asked longest ago makes room.
 pub const MOST_WAITING: usize = 4;
 /// Wrong codes until all machines that wait show new ones.
@@ -82,22 +83,16 @@ impl Asker {
     /// The four digits on its screen. `key` is the site key's own for this use; `counter` makes
     /// others after too many wrong ones.
     pub fn code(&self, key: &[u8; 32], assignment: &str, generation: i64, counter: i64) -> String {
-        let mut block = [0; 64];
-        block[..32].copy_from_slice(key);
-        let mut mac = Hmac::<Sha256>::new(&block.into());
+        let mut mac = keyed::hmac(key);
         let uuid = self.uuid.map(|uuid| uuid.to_string()).unwrap_or_default();
         let serial = self.serial.as_ref().map_or("", Serial::as_str);
         // None of the parts can hold a line break.
         let network = self.network;
         mac.update(format!("{assignment}\n{generation}\n{counter}\n{uuid}\n{serial}\n{network}").as_bytes());
-        let bytes: [u8; 32] = mac.finalize().into_bytes().into();
-        let number = bytes[..8].iter().fold(0_u64, |sum, byte| sum << 8 | u64::from(*byte));
-        format!("{:04}", number % 10_000)
+        let [a, b, c, d, e, f, g, h, ..]: [u8; 32] = mac.finalize().into_bytes().into();
+        format!("{:04}", u64::from_be_bytes([a, b, c, d, e, f, g, h]) % 10_000)
     }
 }
-
-/// The use that the codes' key is derived for.
-pub const KEY: &str = "approval";
 
 /// A machine that waits.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -204,7 +199,9 @@ mod tests {
         let code = one.code(&[7; 32], "a", 1, 0);
         assert!(code.len() == 4 && code.bytes().all(|b| b.is_ascii_digit()), "{code}");
         assert_eq!(code, one.code(&[7; 32], "a", 1, 0), "every replica shows the same");
+        let uuid = "4c4c4544-004b-3510-8051-b4c04f4c4d31".parse().ok();
         let others = [
+            Asker { uuid, ..one.clone() }.code(&[7; 32], "a", 1, 0),
             asker("A2", "10.0.0.0/24").code(&[7; 32], "a", 1, 0),
             asker("A1", "10.0.1.0/24").code(&[7; 32], "a", 1, 0),
             one.code(&[7; 32], "b", 1, 0),

@@ -54,7 +54,7 @@ proptest! {
     /// The promise of the table, in its smallest form: one set, and more keys than places that
     /// push each other out all the time.
     #[test]
-    fn nobody_is_let_through_more_often_than_his_rate(
+    fn nobody_is_let_through_more_often_than_the_rate(
         requests in prop::collection::vec((0_u8..30, 0_u64..40), 1..600),
     ) {
         let mut table = Table::new(WAYS, SEED);

@@ -42,7 +42,7 @@ impl Store {
             pruned += tx.execute("DELETE FROM audit_log WHERE seq <= $1", args![last]).await?;
             tx.execute("UPDATE audit_head SET pruning = 0", args![]).await?;
             let what = json!({"first": first, "last": last, "hash": hash});
-            note(&mut tx, by, "audit.prune", "audit log".into(), Some(what), None).await?;
+            note(&mut tx, by, "audit.prune", "audit log".into(), Some(what), None);
             tx.commit().await?;
         }
     }

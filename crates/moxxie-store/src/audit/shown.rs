@@ -12,19 +12,21 @@ use serde_json::{Value, json};
 pub(crate) fn profile_value(tx: &Tx, profile: &Profile) -> Value {
     let (prints, id) = (&tx.prints, profile.id.as_str());
     // A file's name has no secret; another server's URL may carry a password.
-    let source = |source: &Source| match source {
+    let source = |path: &str, source: &Source| match source {
         Source::Asset(file) => file.to_string(),
-        Source::Url(url) => prints.text(id, "/url", url),
+        Source::Url(url) => prints.text(id, path, url),
     };
     let spec = &profile.spec;
+    let extra = spec.extra_initrds.iter().enumerate();
+    let extra: Vec<_> = extra.map(|(n, initrd)| source(&format!("/extra_initrds/{n}"), initrd)).collect();
     json!({
         "id": profile.id,
         "name": spec.name,
         "profile_type": spec.profile_type,
         "description": spec.description,
-        "kernel_path": spec.kernel_path.as_ref().map(source),
-        "initrd_path": spec.initrd_path.as_ref().map(source),
-        "extra_initrds": spec.extra_initrds.iter().map(source).collect::<Vec<_>>(),
+        "kernel_path": spec.kernel_path.as_ref().map(|kernel| source("/kernel_path", kernel)),
+        "initrd_path": spec.initrd_path.as_ref().map(|initrd| source("/initrd_path", initrd)),
+        "extra_initrds": extra,
         "boot_params": prints.text(id, "/boot_params", &spec.boot_params),
         "config_template": spec.config_template.as_deref().map(|text| prints.of(id, "/config_template", text)),
         "params": prints.params(id, "/params", &spec.params),

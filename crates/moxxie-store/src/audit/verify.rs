@@ -1,8 +1,8 @@
 //! Is the audit log what was written?
 
-use super::{BATCH, ROWS, lenient, seen};
+use super::{BATCH, ROWS, lenient, no_head, seen};
 use crate::db::args;
-use crate::error::{Result, StoreError};
+use crate::error::Result;
 use crate::{Store, Verified};
 use moxxie_core::audit::{Base, Link, Verifier};
 use sqlx::AssertSqlSafe;
@@ -13,8 +13,7 @@ impl Store {
     pub async fn verify_audit(&self, remembered: Option<Link>) -> Result<Verified> {
         let mut tx = self.snapshot().await?;
         let sql = "SELECT seq, hash, first_seq, base_hash FROM audit_head";
-        let row = tx.row(sql, args![]).await?;
-        let row = row.ok_or_else(|| StoreError::Corrupt("audit_head is empty".into()))?;
+        let row = tx.row(sql, args![]).await?.ok_or_else(no_head)?;
         let head = Link { seq: row.int("seq")?, hash: lenient(row.text_or_null("hash")?) };
         let base = Base { first: row.int("first_seq")?, hash: lenient(row.text_or_null("base_hash")?) };
         let mut verifier = Verifier::new(base, remembered);

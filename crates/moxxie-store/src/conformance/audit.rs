@@ -4,14 +4,6 @@ use super::*;
 use moxxie_core::audit::{Link, What};
 use std::collections::BTreeSet;
 
-async fn raw(store: &Store, sql: &str) -> Result<(), sqlx::Error> {
-    let sql = AssertSqlSafe(sql.to_owned());
-    match &store.db {
-        Db::Sqlite { w, .. } => sqlx::raw_sql(sql).execute(w).await.map(drop),
-        Db::Postgres(pool) => sqlx::raw_sql(sql).execute(pool).await.map(drop),
-    }
-}
-
 fn record(n: i64) -> AuditRecord {
     AuditRecord {
         seq: 0,
@@ -52,7 +44,7 @@ pub(crate) async fn chain(store: &Store) {
     lists(store).await;
     // What is rolled back leaves no gap.
     let mut tx = store.write().await.unwrap();
-    crate::audit::append(&mut tx, &record(99)).await.unwrap();
+    crate::audit::append(&mut tx, &record(99));
     drop(tx);
     store.append_audits(&(8..=70).map(record).collect::<Vec<_>>()).await.unwrap();
     let whole = verified(store).await.unwrap();
@@ -62,6 +54,7 @@ pub(crate) async fn chain(store: &Store) {
     tampering(store, whole).await;
     pruning(store).await;
     sinks(store).await;
+    one_password_in_three_fields(store).await;
 }
 
 async fn lists(store: &Store) {
@@ -191,6 +184,22 @@ async fn sinks(store: &Store) {
     assert_eq!(store.sink_take("syslog", "b", t(31), t(61)).await.unwrap(), Some(73), "leases run out");
     store.sink_sent("syslog", "b", 74).await.unwrap();
     assert_eq!(store.sink_lag("syslog").await.unwrap(), Some(0));
+}
+
+async fn one_password_in_three_fields(store: &Store) {
+    let url = || "http://u:hunter2@other.example/x".parse().unwrap();
+    let spec = ProfileSpec {
+        kernel_path: Some(url()),
+        initrd_path: Some(url()),
+        extra_initrds: vec![url()],
+        ..profile("urls", false)
+    };
+    store.create_profile("p9", &spec, &by(1)).await.unwrap();
+    let shown = store.audit(None, 1).await.unwrap()[0].after.clone().unwrap();
+    let fields = [&shown["kernel_path"], &shown["initrd_path"], &shown["extra_initrds"][0]];
+    let told: BTreeSet<&str> = fields.iter().filter_map(|field| field.as_str()).collect();
+    assert!(told.len() == 3 && told.iter().all(|url| url.contains("hmac:")), "{told:?}");
+    assert!(!shown.to_string().contains("hunter2"), "{shown}");
 }
 
 /// On an empty database: records of a version without a chain are numbered anew and chained, and a

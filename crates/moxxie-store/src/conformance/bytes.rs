@@ -169,10 +169,6 @@ async fn restoring(store: &Store, t: Timestamp) {
 
 /// A database of a version that did not keep account of bytes; expects an empty one.
 pub(crate) async fn older_schema(store: &Store) {
-    let raw = async |sql: String| match &store.db {
-        crate::Db::Sqlite { w, .. } => drop(sqlx::raw_sql(AssertSqlSafe(sql)).execute(w).await.unwrap()),
-        crate::Db::Postgres(pool) => drop(sqlx::raw_sql(AssertSqlSafe(sql)).execute(pool).await.unwrap()),
-    };
     let (first, second) = if store.is_sqlite() {
         (
             include_str!("../../migrations/sqlite/0001_initial.sql"),
@@ -184,19 +180,20 @@ pub(crate) async fn older_schema(store: &Store) {
             include_str!("../../migrations/postgres/0002_assets.sql"),
         )
     };
-    raw(first.to_owned()).await;
+    raw(store, first).await.unwrap();
     let no = if store.is_sqlite() { "0" } else { "FALSE" };
-    raw(format!(
+    let row = format!(
         "INSERT INTO boot_profiles (id, name, profile_type, description, extra_initrds, boot_params, params, \
          destructive, destructive_lowered, menu, local_boot, revision, seq, created_at, updated_at) \
          VALUES ('p1', 'safe', 'talos', '', '[]', '', '{{}}', {no}, {no}, {no}, 'auto', 1, 1, 1, 1)"
-    ))
-    .await;
+    );
+    raw(store, &row).await.unwrap();
     let digest = Digest([1; 32]);
     for file in ["a", "b"] {
-        raw(format!("INSERT INTO profile_assets VALUES ('p1', '{file}', '{digest}', 7, 3)")).await;
+        let row = format!("INSERT INTO profile_assets VALUES ('p1', '{file}', '{digest}', 7, 3)");
+        raw(store, &row).await.unwrap();
     }
-    raw(second.to_owned()).await;
+    raw(store, second).await.unwrap();
     assert_eq!(store.asset_size(&digest).await.unwrap(), Some(7));
     assert_eq!(unused(store, Timestamp(9)).await, NONE);
     assert_eq!(store.collect_begin(&digest, Timestamp(9)).await.unwrap(), None);

@@ -14,7 +14,7 @@ mod servers;
 mod story;
 
 use crate::db::args;
-use crate::testing::{Stop, TestPostgres};
+use crate::testing::{Stop, TestPostgres, open};
 use crate::*;
 use moxxie_core::asset::Asset;
 use moxxie_core::assignment::BootPolicy;
@@ -197,6 +197,15 @@ pub(crate) async fn put(
         store.abandon(&arrival, now).await?;
     }
     done
+}
+
+/// Statements as somebody sends them who has the database and not Moxxie.
+pub(crate) async fn raw(store: &Store, sql: &str) -> Result<(), sqlx::Error> {
+    let sql = AssertSqlSafe(sql.to_owned());
+    match &store.db {
+        Db::Sqlite { w, .. } => sqlx::raw_sql(sql).execute(w).await.map(drop),
+        Db::Postgres(pool) => sqlx::raw_sql(sql).execute(pool).await.map(drop),
+    }
 }
 
 /// Names of tables and columns, in order, without the migrations' own table.

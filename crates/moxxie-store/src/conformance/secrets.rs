@@ -14,12 +14,6 @@ fn key(byte: u8) -> KeyId {
     KeyId::of(&SiteKey::new([byte; 32]))
 }
 
-async fn raw(store: &Store, sql: &str) {
-    let mut tx = store.write().await.unwrap();
-    tx.execute(AssertSqlSafe(sql.to_owned()), args![]).await.unwrap();
-    tx.commit().await.unwrap();
-}
-
 /// Every text of every table, as a thief reads it.
 async fn everything(store: &Store) -> String {
     let columns = schema(store).await;
@@ -96,7 +90,8 @@ async fn refusals(url: &str, store: &Store) {
         "UPDATE node_boot_assignments SET boot_params_override = \
          (SELECT boot_params_override FROM node_boot_assignments WHERE id = 'a2') WHERE id = 'a1'",
     )
-    .await;
+    .await
+    .unwrap();
     let moved = store.assignment(mac(1)).await.unwrap_err();
     assert!(matches!(&moved, StoreError::Corrupt(why) if why.contains("moved from another row")), "{moved}");
     assert!(moved.to_string().contains("boot_params_override of node_boot_assignments a1"), "{moved}");
@@ -106,19 +101,23 @@ async fn refusals(url: &str, store: &Store) {
             store,
             &format!("UPDATE node_boot_assignments SET boot_params_override = '{value}' WHERE id = 'a1'"),
         )
-        .await;
+        .await
+        .unwrap();
         assert!(matches!(store.assignment(mac(1)).await, Err(StoreError::Corrupt(_))), "{value}");
     }
     raw(store, &format!("UPDATE node_boot_assignments SET boot_params_override = '{kept}' WHERE id = 'a1'"))
-        .await;
+        .await
+        .unwrap();
     sees_all(store, 0).await;
 }
 
 /// What an older version left: read as it is, and sealed by the next start.
 async fn unsealed_rows(url: &str, store: &Store) {
-    raw(store, "UPDATE node_boot_assignments SET boot_params_override = '{\"token\":\"s3cret\"}'").await;
-    raw(store, "UPDATE boot_profiles SET config_template = 'password: hunter2', params = '{\"password\":\"hunter2\"}'").await;
-    raw(store, "UPDATE site_keys SET sealed_at = NULL").await;
+    raw(store, "UPDATE node_boot_assignments SET boot_params_override = '{\"token\":\"s3cret\"}'")
+        .await
+        .unwrap();
+    raw(store, "UPDATE boot_profiles SET config_template = 'password: hunter2', params = '{\"password\":\"hunter2\"}'").await.unwrap();
+    raw(store, "UPDATE site_keys SET sealed_at = NULL").await.unwrap();
     sees_all(store, 0).await;
     assert_eq!(store.secrets(Timestamp(9)).await.unwrap().plain, i64::from(MACHINES) + 1);
     // Replicas that start together share the work.
@@ -166,7 +165,9 @@ async fn rotation(url: &str, old: Store) {
     );
     assert!(one(&before, key(2)).current && !before.keys.iter().any(KeyUse::removable));
     // A row that does not open stops nothing but the end.
-    raw(&new, "UPDATE node_boot_assignments SET boot_params_override = '\"mxs1.x\"' WHERE id = 'a9'").await;
+    raw(&new, "UPDATE node_boot_assignments SET boot_params_override = '\"mxs1.x\"' WHERE id = 'a9'")
+        .await
+        .unwrap();
     let done = new.reseal(&by(5), &mut |_| {}).await.unwrap();
     assert_eq!(
         (done.rows, done.retired.len(), done.unreadable.len()),
@@ -178,7 +179,8 @@ async fn rotation(url: &str, old: Store) {
         &new,
         "UPDATE node_boot_assignments SET boot_params_override = '{\"token\":\"s3cret\"}' WHERE id = 'a9'",
     )
-    .await;
+    .await
+    .unwrap();
     let mut told = Vec::new();
     let done = new.reseal(&by(6), &mut |rows| told.push(rows)).await.unwrap();
     assert_eq!((done.rows, done.retired.as_slice(), told.as_slice()), (1, &[key(1)][..], &[1][..]));

@@ -11,7 +11,7 @@ use super::story::story;
 use super::*;
 
 async fn file(dir: &tempfile::TempDir) -> Store {
-    crate::testing::open(&format!("sqlite://{}/sub/moxxie.db", dir.path().display())).await.unwrap()
+    open(&format!("sqlite://{}/sub/moxxie.db", dir.path().display())).await.unwrap()
 }
 
 /// A server spawns these; the error type of a step need not be `Send`.
@@ -48,7 +48,7 @@ async fn sqlite_keeps_a_bounded_number_of_sessions_and_reports() {
 
 #[tokio::test]
 async fn sqlite_in_memory_tells_the_story() {
-    let store = crate::testing::open("sqlite::memory:").await.unwrap();
+    let store = open("sqlite::memory:").await.unwrap();
     story(&store).await;
     bytes(&store).await;
 }
@@ -71,7 +71,7 @@ async fn postgres_keeps_secrets_sealed() {
 }
 
 async fn migrated(url: &str) -> Arc<Store> {
-    let store = crate::testing::open(url).await.unwrap();
+    let store = open(url).await.unwrap();
     store.migrate().await.unwrap();
     Arc::new(store)
 }
@@ -86,7 +86,7 @@ async fn sqlite_keeps_its_word_when_things_happen_at_once() {
 async fn sqlite_loses_no_bytes_when_they_are_put_and_collected_at_once() {
     let dir = tempfile::tempdir().unwrap();
     collecting(&migrated(&format!("sqlite://{}/moxxie.db", dir.path().display())).await).await;
-    older_schema(&crate::testing::open("sqlite::memory:").await.unwrap()).await;
+    older_schema(&open("sqlite::memory:").await.unwrap()).await;
 }
 
 #[tokio::test]
@@ -104,11 +104,10 @@ async fn sqlite_files_are_private_and_errors_name_the_place() {
     store.close().await;
     assert!(matches!(store.version().await, Err(StoreError::Unavailable(_))));
     std::fs::write(dir.path().join("file"), b"").unwrap();
-    let error =
-        crate::testing::open(&format!("sqlite://{}/file/x.db", dir.path().display())).await.err().unwrap();
+    let error = open(&format!("sqlite://{}/file/x.db", dir.path().display())).await.err().unwrap();
     assert!(error.to_string().contains("file/x.db"), "{error}");
     std::fs::write(dir.path().join("junk.db"), [b'x'; 5000]).unwrap();
-    let junk = crate::testing::open(&format!("sqlite://{}/junk.db", dir.path().display())).await.unwrap();
+    let junk = open(&format!("sqlite://{}/junk.db", dir.path().display())).await.unwrap();
     assert!(matches!(junk.migrate().await, Err(StoreError::Unavailable(_))));
 }
 
@@ -117,13 +116,13 @@ async fn urls_that_cannot_be_used_do_not_show_their_password() {
     for url in
         ["mysql://u:hunter2@h/d", "hunter2", "postgres://u:hunter2@h:port/d", "postgres://u:hunter2@[::/d"]
     {
-        let error = crate::testing::open(url).await.err().unwrap();
+        let error = open(url).await.err().unwrap();
         assert!(
             matches!(error, StoreError::Unavailable(_)) && !error.to_string().contains("hunter2@"),
             "{error}"
         );
     }
-    let down = crate::testing::open("postgres://u:hunter2@127.0.0.1:1/d").await.unwrap();
+    let down = open("postgres://u:hunter2@127.0.0.1:1/d").await.unwrap();
     let error = down.version().await.unwrap_err();
     assert!(matches!(&error, StoreError::Unavailable(text) if !text.contains("hunter2")), "{error}");
     let error = down.migrate().await.unwrap_err();
@@ -134,7 +133,7 @@ async fn urls_that_cannot_be_used_do_not_show_their_password() {
 async fn postgres_tells_the_same() {
     let Some(server) = TestPostgres::start().await else { return };
     let dir = tempfile::tempdir().unwrap();
-    let store = crate::testing::open(&server.database().await).await.unwrap();
+    let store = open(&server.database().await).await.unwrap();
     story(&store).await;
     bytes(&store).await;
 
@@ -145,9 +144,9 @@ async fn postgres_tells_the_same() {
     bounded(&migrated(&server.database().await).await).await;
     races(&migrated(&server.database().await).await).await;
     collecting(&migrated(&server.database().await).await).await;
-    older_schema(&crate::testing::open(&server.database().await).await.unwrap()).await;
+    older_schema(&open(&server.database().await).await.unwrap()).await;
 
-    let fresh = async || crate::testing::open(&server.database().await).await.unwrap();
+    let fresh = async || open(&server.database().await).await.unwrap();
     moves(&lite, &fresh().await).await;
     let dir = tempfile::tempdir().unwrap();
     moves(&fresh().await, &file(&dir).await).await;
@@ -173,7 +172,7 @@ async fn an_outage_of_postgres_is_an_outage_and_ends() {
     let url = server.database().await;
     server.stop(Stop::Fast);
     // Down at start: the store opens, and says why it cannot answer.
-    let store = crate::testing::open(&url).await.unwrap();
+    let store = open(&url).await.unwrap();
     assert!(matches!(store.migrate().await, Err(StoreError::Unavailable(_))));
     assert!(matches!(store.ping().await, Err(StoreError::Unavailable(_))));
     server.start_again().await;
@@ -205,7 +204,7 @@ async fn an_outage_of_postgres_is_an_outage_and_ends() {
         tx.execute(AssertSqlSafe(sql), args![]).await.unwrap();
     };
     writable(false).await;
-    let other = crate::testing::open(&url).await.unwrap();
+    let other = open(&url).await.unwrap();
     assert!(matches!(other.touch_token("t", Timestamp(1)).await, Err(StoreError::Unavailable(_))));
     assert!(other.version().await.is_ok(), "reads go on");
     writable(true).await;
@@ -246,15 +245,15 @@ async fn sqlite_backup_moves_and_processes_share_a_file() {
 async fn sqlite_keeps_an_audit_log_that_cannot_be_changed_unseen() {
     let dir = tempfile::tempdir().unwrap();
     let url = |name: &str| format!("sqlite://{}/{name}.db", dir.path().display());
-    chain(&crate::testing::open(&url("chain")).await.unwrap()).await;
-    older_records(&crate::testing::open(&url("older")).await.unwrap()).await;
+    chain(&open(&url("chain")).await.unwrap()).await;
+    older_records(&open(&url("older")).await.unwrap()).await;
     crowd(&migrated(&url("crowd")).await).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn postgres_keeps_an_audit_log_that_cannot_be_changed_unseen() {
     let Some(server) = TestPostgres::start().await else { return };
-    chain(&crate::testing::open(&server.database().await).await.unwrap()).await;
-    older_records(&crate::testing::open(&server.database().await).await.unwrap()).await;
+    chain(&open(&server.database().await).await.unwrap()).await;
+    older_records(&open(&server.database().await).await.unwrap()).await;
     crowd(&migrated(&server.database().await).await).await;
 }
