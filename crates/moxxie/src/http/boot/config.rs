@@ -117,7 +117,8 @@ async fn deliver(fetch: Fetch, token: Option<&str>) -> Result<Response, BootErro
         denied(&app, peer, None, "not a profile's or a machine's name");
         return Err(BootError::forbidden());
     };
-    let links = Links::of(app.config().public_url.as_deref(), &headers, door)
+    let config = app.config();
+    let links = Links::of(config.public_url.as_deref(), &headers, door)
         .map_err(|e| BootError::bad_request(format!("moxxie: {e}")))?;
     let previews = token.is_none() && bearer(&headers).is_some();
     if door.serves == Serves::People && !previews {
@@ -152,7 +153,7 @@ async fn deliver(fetch: Fetch, token: Option<&str>) -> Result<Response, BootErro
     let now = app.clock.now();
     let mut machine = None;
     let mut second = None;
-    let site = &app.config().site;
+    let site = &config.site;
     let step = |session: &Session, known: &Known| {
         let assignment = &known.assignment;
         let key = token.made_with(app.keys(), &assignment.id, session.generation, Purpose::Config);
