@@ -5,9 +5,9 @@
 use crate::openapi::description;
 use crate::util::app::{ADMIN, HOST};
 use crate::util::recipes::{ASSIGNMENTS, PROFILES};
+use crate::util::text::{hex, sha256};
 use crate::util::{Answer, Machine, Site};
 use serde_json::{Value, json};
-use sha2::{Digest, Sha256};
 
 const MAC: &str = "52:54:00:00:00:11";
 const APPLY: &str = "/api/v1/boot/apply";
@@ -74,7 +74,6 @@ fn secret(what: &str) -> &'static str {
 
 /// The secrets in a text, also as hexadecimal, of which cursors are made.
 fn found_in(text: &str) -> Vec<&'static str> {
-    let hex = |value: &str| value.bytes().map(|b| format!("{b:02x}")).collect::<String>();
     let stands = |value: &str| text.contains(value) || text.contains(&hex(value));
     SECRETS.iter().filter(|(_, value)| stands(value)).map(|(name, _)| *name).collect()
 }
@@ -340,7 +339,7 @@ async fn t16_nothing_confirms_a_guess() {
     denied.problem(403);
 
     // The log says that a config went out, and nothing by which its text could be tried.
-    let digest: String = Sha256::digest(config.as_bytes()).iter().map(|b| format!("{b:02x}")).collect();
+    let digest = sha256(config.as_bytes());
     for uri in ["/api/v1/audit", "/api/v1/boot/events", "/metrics"] {
         let text = ask(viewer, uri.into()).await.is(200).text();
         assert!(!text.contains(&digest[..16]), "{uri}: {text}");
