@@ -1,6 +1,7 @@
 //! `moxxie serve`: from settings to a running server.
 
 use crate::app::{App, Parts};
+use crate::cli::FAILED;
 use crate::clock::{Clock, random};
 use crate::config::{Config, Overrides};
 use crate::firstrun::SiteKeys;
@@ -25,8 +26,6 @@ use tokio::sync::watch;
 
 /// Exit code when the database belongs to a newer version.
 const NEWER_SCHEMA: u8 = 3;
-/// Exit code of everything else that keeps it from starting.
-const FAILED: u8 = 1;
 /// How often windows are settled, old rows removed and unused bytes deleted.
 const HOUSEKEEPING: Duration = Duration::from_secs(30);
 

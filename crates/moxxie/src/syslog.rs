@@ -7,7 +7,7 @@
 //! nobody is told.
 
 use crate::app::App;
-use crate::clock::random;
+use crate::clock::new_id;
 use crate::config::Sink;
 use moxxie_core::audit::{Origin, syslog_line};
 use moxxie_core::time::Span;
@@ -98,6 +98,7 @@ impl Link {
 }
 
 struct Follower {
+    /// What this process calls itself when it takes the lease.
     holder: String,
     origin: Origin,
     link: Option<(Sink, Link)>,
@@ -119,9 +120,8 @@ pub async fn begin(app: &App, was_named: bool) {
 /// Follows the log for as long as the process lives.
 pub async fn run(app: Arc<App>) {
     let host = tokio::fs::read_to_string("/proc/sys/kernel/hostname").await.unwrap_or_default();
-    let holder = random::<8>().iter().map(|byte| format!("{byte:02x}")).collect();
     let origin = Origin { host: host.trim().to_owned(), process: std::process::id() };
-    let mut follower = Follower { holder, origin, link: None };
+    let mut follower = Follower { holder: new_id(), origin, link: None };
     let mut pause = TICK;
     loop {
         sleep(pause).await;

@@ -98,7 +98,17 @@ fn describe() {
     );
     describe_counter!("moxxie_boot_events_total", "Boot events by kind");
     describe_counter!("moxxie_boot_events_dropped_total", "Boot events that were not written");
+    describe_counter!("moxxie_boot_contention_total", "Times that a second one asked in a machine's name");
     describe_counter!("moxxie_refused_total", "Refused accesses by kind");
+    describe_counter!("moxxie_limited_total", "Requests and connections beyond a limit, by what is limited");
+    describe_counter!(
+        "moxxie_outside_allowlist_total",
+        "Requests from networks that are not allowed, by the list that they are not on"
+    );
+    describe_counter!(
+        "moxxie_proxy_header_refused_total",
+        "Connections closed for want of a good PROXY header"
+    );
     describe_counter!("moxxie_audit_left_out_total", "Refused accesses beyond what the audit log takes");
     describe_gauge!("moxxie_audit_syslog_lag", "Audit records that syslog was not sent yet");
     describe_counter!("moxxie_database_failures_total", "Looks at the database that failed");

@@ -146,8 +146,8 @@ impl Witness {
     }
 }
 
-/// Addresses of one host or its neighbors: whoever has a network has all of them.
-fn neighborhood(peer: IpAddr) -> IpNet {
+/// Addresses of one host or its neighbors, a /24 or a /64: whoever has a network has all of them.
+pub(crate) fn neighborhood(peer: IpAddr) -> IpNet {
     let length = if peer.is_ipv4() { 24 } else { 64 };
     IpNet::new(peer, length).map_or(IpNet::from(peer), |net| net.trunc())
 }

@@ -72,18 +72,16 @@ pub async fn run(options: &ClientOptions, command: TokenCommand) -> anyhow::Resu
         }
         TokenCommand::List { limit } => {
             let mut items = client.list(&TOKENS, &[], limit).await?;
-            if options.output == Format::Table {
-                let now = when::now();
-                let ending = mark_expiry(&mut items, now);
-                out::list(options.output, &items, COLUMNS)?;
-                if !ending.is_empty() {
-                    out::note(format!(
-                        "expired or about to: {}. Create a successor, then revoke the old one.",
-                        ending.join(", ")
-                    ));
-                }
-            } else {
-                out::list(options.output, &items, COLUMNS)?;
+            let ending = match options.output {
+                Format::Table => mark_expiry(&mut items, when::now()),
+                _ => vec![],
+            };
+            out::list(options.output, &items, COLUMNS)?;
+            if !ending.is_empty() {
+                out::note(format!(
+                    "expired or about to: {}. Create a successor, then revoke the old one.",
+                    ending.join(", ")
+                ));
             }
         }
         TokenCommand::Revoke { id } => {

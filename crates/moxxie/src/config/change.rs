@@ -2,6 +2,8 @@
 
 use super::{Config, Overrides};
 use serde_json::{Map, Value};
+use std::net::SocketAddr;
+use std::path::PathBuf;
 
 /// Keys that are read at the start only: they name what is open by then.
 pub const RESTART: &[&str] = &[
@@ -14,6 +16,7 @@ pub const RESTART: &[&str] = &[
     "tls.listen",
     "admin.listen",
     "admin.tls",
+    "limits.connections",
     "log.format",
 ];
 
@@ -38,18 +41,20 @@ pub(super) fn keys(file: &impl serde::Serialize) -> Map<String, Value> {
 }
 
 impl Overrides {
-    /// Whether a flag or the environment decides this key, whatever the file says.
-    pub fn decides(&self, key: &str) -> bool {
+    /// What a flag or the environment says of this key, whatever the file does.
+    pub fn value(&self, key: &str) -> Option<String> {
+        let address = |given: Option<SocketAddr>| given.map(|address| address.to_string());
+        let path = |given: &Option<PathBuf>| given.as_ref().map(|path| path.display().to_string());
         match key {
-            "listen" => self.listen.is_some(),
-            "database_url" => self.database_url.is_some(),
-            "assets_url" => self.assets_url.is_some(),
-            "public_url" => self.public_url.is_some(),
-            "tls.listen" => self.tls_listen.is_some(),
-            "tls.cert" => self.tls_cert.is_some(),
-            "tls.key" => self.tls_key.is_some(),
-            "admin.listen" => self.admin_listen.is_some(),
-            _ => false,
+            "listen" => address(self.listen),
+            "database_url" => self.database_url.clone(),
+            "assets_url" => self.assets_url.clone(),
+            "public_url" => self.public_url.clone(),
+            "tls.listen" => address(self.tls_listen),
+            "tls.cert" => path(&self.tls_cert),
+            "tls.key" => path(&self.tls_key),
+            "admin.listen" => address(self.admin_listen),
+            _ => None,
         }
     }
 }
@@ -62,7 +67,8 @@ impl Config {
         keys.sort();
         keys.dedup();
         let changed = |key: &&String| {
-            !self.given.decides(key) && self.written.get(key.as_str()) != next.written.get(key.as_str())
+            self.given.value(key).is_none()
+                && self.written.get(key.as_str()) != next.written.get(key.as_str())
         };
         let changed = keys.into_iter().filter(changed).cloned();
         let (restart, now) = changed.partition(|key| RESTART.contains(&key.as_str()));
@@ -83,6 +89,7 @@ impl Config {
         self.assets = running.assets.clone();
         self.assets_dir = running.assets_dir.clone();
         self.watch = running.watch.clone();
+        self.limits.connections = running.limits.connections;
         self.log_json = running.log_json;
         // The files may move while the listeners stay.
         let files = self.doors.files.take().or_else(|| running.doors.files.clone());
@@ -107,14 +114,14 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let before = load(dir.path(), "", None);
         let toml = "listen = \"127.0.0.1:9\"\ndatabase_url = \"postgres://u:canary@h/d\"\n\
-                    [params]\na = \"1\"\n[limits]\nevent_days = 3\n[access]\nallow = [\"10.0.0.0/8\"]\n";
+                    [params]\na = \"1\"\n[limits]\nevent_days = 3\nconnections = 99\n[access]\nallow = [\"10.0.0.0/8\"]\n";
         let after = load(dir.path(), toml, None);
         let (now, restart) = before.changes(&after);
         assert_eq!(now, ["access.allow", "limits.event_days", "params"]);
-        assert_eq!(restart, ["database_url", "listen"]);
+        assert_eq!(restart, ["database_url", "limits.connections", "listen"]);
         // What was not applied is named again.
         let kept = after.keeping(&before);
-        assert_eq!((kept.listen, kept.event_days), (before.listen, 3));
+        assert_eq!((kept.listen, kept.limits.connections, kept.event_days), (before.listen, 0, 3));
         assert_eq!(kept.database_url, before.database_url);
         let again = load(dir.path(), toml, None);
         assert_eq!(kept.changes(&again), (vec![], restart));

@@ -50,37 +50,36 @@ const API_IN_FLIGHT: i64 = 256;
 const PER_ADDRESS: i64 = 512;
 
 impl Limits {
-    /// From the file; an error is the key and what is wrong with it.
-    pub fn from_file(file: &file::Limits) -> Result<Limits, (String, String)> {
-        let number = |key: &str, value: Option<i64>, default: i64| match value.unwrap_or(default) {
+    /// Reads the section; an error names the key.
+    pub fn from_file(file: &file::Limits) -> Result<Limits, (&'static str, String)> {
+        let number = |key, value: Option<i64>, default: i64| match value.unwrap_or(default) {
             n @ 0..=1_000_000 => Ok(u32::try_from(n).unwrap_or(0)),
-            n => Err((format!("limits.{key}"), format!("{n} is not between 0 and 1000000"))),
+            n => Err((key, format!("{n} is not between 0 and 1000000"))),
         };
-        let many =
-            |key: &str, value: Option<i64>, default: i64| number(key, value, default).map(|n| n as usize);
-        let machine = number("machine_per_minute", file.machine_per_minute, MACHINE)?;
-        let failures = number("failures_per_minute", file.failures_per_minute, FAILURES)?;
+        let many = |key, value, default| number(key, value, default).map(|n| n as usize);
+        let machine = number("limits.machine_per_minute", file.machine_per_minute, MACHINE)?;
+        let failures = number("limits.failures_per_minute", file.failures_per_minute, FAILURES)?;
         Ok(Limits {
             boot: Rate::per_second(
-                number("boot_per_second", file.boot_per_second, BOOT)?,
-                number("boot_burst", file.boot_burst, BOOT_BURST)?,
+                number("limits.boot_per_second", file.boot_per_second, BOOT)?,
+                number("limits.boot_burst", file.boot_burst, BOOT_BURST)?,
             ),
             // A minute's worth at once: what counts is who never stops.
             machine: Rate::per_minute(machine, machine),
             failures: Rate::per_minute(failures, failures),
             api: Rate::per_second(
-                number("api_per_second", file.api_per_second, API)?,
-                number("api_burst", file.api_burst, API_BURST)?,
+                number("limits.api_per_second", file.api_per_second, API)?,
+                number("limits.api_burst", file.api_burst, API_BURST)?,
             ),
-            requests_in_flight: many("requests_in_flight", file.requests_in_flight, IN_FLIGHT)?,
+            requests_in_flight: many("limits.requests_in_flight", file.requests_in_flight, IN_FLIGHT)?,
             api_requests_in_flight: many(
-                "api_requests_in_flight",
+                "limits.api_requests_in_flight",
                 file.api_requests_in_flight,
                 API_IN_FLIGHT,
             )?,
-            connections: many("connections", file.connections, 0)?,
+            connections: many("limits.connections", file.connections, 0)?,
             connections_per_address: many(
-                "connections_per_address",
+                "limits.connections_per_address",
                 file.connections_per_address,
                 PER_ADDRESS,
             )?,

@@ -237,7 +237,7 @@ impl Config {
             event_rows: u32::try_from(rows).unwrap_or(200_000),
             unknown_machines: u32::try_from(unknown).unwrap_or(10_000),
             waves,
-            limits: limits::Limits::from_file(&file.limits).map_err(|(key, why)| bad(&key, why))?,
+            limits: limits::Limits::from_file(&file.limits).map_err(|(key, why)| bad(key, why))?,
             max_asset_bytes: max_mib.unsigned_abs() * MIB,
             shutdown_grace: match file.shutdown.grace_seconds {
                 Some(0) => Duration::ZERO,

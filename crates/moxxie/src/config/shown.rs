@@ -29,34 +29,17 @@ impl Config {
     }
 
     fn setting(&self, key: String, default: Value) -> Setting {
-        let (value, from) = match self.written.get(&key) {
-            _ if self.given.decides(&key) => (self.given_value(&key), "flag or environment"),
-            Some(value) => (value.clone(), "file"),
-            None if key == "database_url" => (Value::from(self.database_url.as_str()), "default"),
-            None if key == "assets_url" => {
+        let (value, from) = match (self.given.value(&key), self.written.get(&key)) {
+            (Some(given), _) => (Value::from(given), "flag or environment"),
+            (None, Some(value)) => (value.clone(), "file"),
+            _ if key == "database_url" => (Value::from(self.database_url.as_str()), "default"),
+            _ if key == "assets_url" => {
                 (Value::from(format!("file://{}", self.assets_dir.display())), "default")
             }
-            None if default.is_null() => (default, "unset"),
-            None => (default, "default"),
+            _ if default.is_null() => (default, "unset"),
+            _ => (default, "default"),
         };
         Setting { value: masked(value), key, from }
-    }
-
-    fn given_value(&self, key: &str) -> Value {
-        let given = &self.given;
-        let path = |path: &Option<std::path::PathBuf>| path.as_ref().map(|p| p.display().to_string());
-        let text = match key {
-            "listen" => given.listen.map(|a| a.to_string()),
-            "database_url" => given.database_url.clone(),
-            "assets_url" => given.assets_url.clone(),
-            "public_url" => given.public_url.clone(),
-            "tls.listen" => given.tls_listen.map(|a| a.to_string()),
-            "tls.cert" => path(&given.tls_cert),
-            "tls.key" => path(&given.tls_key),
-            "admin.listen" => given.admin_listen.map(|a| a.to_string()),
-            _ => None,
-        };
-        text.map_or(Value::Null, Value::from)
     }
 }
 

@@ -5,6 +5,7 @@ use super::extract::{Door, Peer, Serves};
 use super::middleware::is_boot;
 use crate::app::App;
 use crate::config::AccessConfig;
+use crate::witness::neighborhood;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use ipnet::IpNet;
@@ -23,32 +24,37 @@ pub(super) fn refuse(
     previews: bool,
     Peer(peer): Peer,
 ) -> Option<Response> {
-    let boot = is_boot(path);
-    let allowed = match path {
-        // Load balancers ask these, from wherever they are.
-        "/livez" | "/readyz" => true,
-        // People look at configs, at their own listener or with a token that says who they are.
-        _ if boot && door.serves != Serves::People => {
-            access.allow.contains(peer) || (previews && access.may_use_api(peer))
-        }
-        _ => access.may_use_api(peer),
-    };
-    if allowed {
+    if previews && access.may_use_api(peer) {
         return None;
     }
-    let list = if boot { "boot" } else { "api" };
+    let list = list(access, path, door, peer)?;
     metrics::counter!("moxxie_outside_allowlist_total", "list" => list).increment(1);
     if let Some(left_out) = app.outside.note(peer, app.clock.now()) {
-        let key = if boot { "access.allow" } else { "access.api" };
+        let key = if list == BOOT { "access.allow" } else { "access.api" };
         tracing::warn!(%peer, list, left_out, "refused: the address is not in {key}");
     }
-    Some(match boot {
+    Some(match is_boot(path) {
         true => BootError::new(StatusCode::FORBIDDEN, "moxxie: network not allowed").into_response(),
         false => {
             let why = "requests from your network are not allowed here; access.api in the server's settings lists those that are";
             ApiError::forbidden(why).into_response()
         }
     })
+}
+
+/// The lists as the metrics call them.
+const BOOT: &str = "boot";
+const API: &str = "api";
+
+/// The list that this client would have to be on.
+fn list(access: &AccessConfig, path: &str, door: Door, peer: IpAddr) -> Option<&'static str> {
+    // At their own listener people look at configs; no machine comes there.
+    let (list, allowed) = match is_boot(path) && door.serves != Serves::People {
+        true => (BOOT, access.allow.contains(peer)),
+        false => (API, access.may_use_api(peer)),
+    };
+    // Load balancers ask these, from wherever they are.
+    (!allowed && !matches!(path, "/livez" | "/readyz")).then_some(list)
 }
 
 /// Time in which a network is named once, and in which so many lines are written at most.
@@ -73,8 +79,7 @@ struct Logged {
 impl Outside {
     /// Notes a refusal. If it is to be logged: how many were left out since the last line.
     fn note(&self, ip: IpAddr, now: Timestamp) -> Option<u64> {
-        let length = if ip.is_ipv4() { 24 } else { 64 };
-        let network = IpNet::new(ip, length).map_or(IpNet::from(ip), |net| net.trunc());
+        let network = neighborhood(ip);
         let mut logged = self.logged.lock().unwrap_or_else(PoisonError::into_inner);
         // Also what lies in the future, should the clock have been set back.
         logged.lines.retain(|(at, _)| (0..WHILE.0).contains(&(now - *at).0));
@@ -90,6 +95,28 @@ impl Outside {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use moxxie_core::net::Networks;
+
+    #[test]
+    fn the_list_that_is_named_is_the_one_that_was_asked() {
+        let networks = |text: &str| Networks::read([text]).unwrap();
+        let access = AccessConfig {
+            allow: networks("10.1.0.0/16"),
+            api: networks("10.2.0.0/16"),
+            ..AccessConfig::default()
+        };
+        let config = "/boot/configs/p/52:54:00:00:00:01";
+        for (path, serves, machine, person) in [
+            ("/boot/menu.ipxe", Serves::Everybody, None, Some(BOOT)),
+            (config, Serves::Machines, None, Some(BOOT)),
+            (config, Serves::People, Some(API), None),
+            ("/api/v1/tokens", Serves::Everybody, Some(API), None),
+            ("/livez", Serves::Machines, None, None),
+        ] {
+            let list = |ip: [u8; 4]| list(&access, path, Door { serves, ..Door::default() }, ip.into());
+            assert_eq!((list([10, 1, 0, 9]), list([10, 2, 0, 9])), (machine, person), "{path} {serves:?}");
+        }
+    }
 
     #[test]
     fn a_scan_fills_no_log() {

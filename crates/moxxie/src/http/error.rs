@@ -181,11 +181,6 @@ kinds! {
 }
 
 impl ApiError {
-    /// Whether the caller has no good token.
-    pub fn is_unauthorized(&self) -> bool {
-        self.status == StatusCode::UNAUTHORIZED
-    }
-
     /// The same, said of one of several things that the request is about.
     pub fn about(mut self, what: &str) -> ApiError {
         self.detail = format!("{what}: {}", self.detail);

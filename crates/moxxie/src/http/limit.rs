@@ -3,6 +3,7 @@
 
 use crate::app::App;
 use crate::clock::random;
+use crate::http::boot::gate::may_boot;
 use crate::http::error::{ApiError, BootError};
 use crate::http::extract::{Query, decode};
 use crate::limits::{Place, TokenName};
@@ -10,7 +11,6 @@ use axum::extract::Request;
 use axum::http::StatusCode;
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use moxxie_core::assignment::BootPolicy;
 use moxxie_core::boot::event::EventKind;
 use moxxie_core::mac::MacAddr;
 use std::net::IpAddr;
@@ -179,9 +179,8 @@ fn failed(app: &App, peer: IpAddr) {
 
 /// Whether this machine has a boot before it, as far as memory knows.
 fn is_due(app: &App, mac: MacAddr) -> bool {
-    app.snapshots.current().as_ref().and_then(|snapshot| snapshot.known(mac)).is_some_and(|known| {
-        known.assignment.boot.state.is_open() || known.assignment.spec.boot_policy == BootPolicy::Always
-    })
+    let snapshot = app.snapshots.current();
+    snapshot.as_ref().and_then(|snapshot| snapshot.known(mac)).is_some_and(|known| may_boot(known))
 }
 
 /// An event, at most one a minute of a machine: the log folds them. Machines that nobody assigned

@@ -1,6 +1,7 @@
 //! Machines that boot only when somebody who sees their screen says so.
 
 use crate::util::recipes::{ASSIGNMENTS, PROFILES, debian};
+use crate::util::text::config_path;
 use crate::util::{Machine, Site};
 use moxxie_core::ipxe::interpreter::Outcome;
 use moxxie_core::time::Span;
@@ -169,8 +170,7 @@ async fn the_machines_own_word_is_above_its_profiles() {
     let uri = format!("{ASSIGNMENTS}/{MAC}");
     site.patch(&uri, json!({"approval": "auto"})).await.is(200);
     let script = screen(&site, "10.0.0.50", "SN1").await;
-    let config = script.split_whitespace().find_map(|word| word.split_once("10.0.0.1:8080/boot/configs/"));
-    let config = format!("/boot/configs/{}", config.unwrap().1);
+    let config = config_path(&script).unwrap();
     approve(&site, json!({"code": "1234"})).await.problem(409);
     // What was started without an approval ends when one is wanted after all.
     site.patch(&uri, json!({"approval": null})).await.is(200);

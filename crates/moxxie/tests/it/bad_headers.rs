@@ -3,6 +3,7 @@
 
 use crate::util::Site;
 use crate::util::recipes::{ASSIGNMENTS, PROFILES, debian, memtest};
+use crate::util::text::percent;
 use crate::util::wire::Wire;
 use serde_json::json;
 
@@ -169,7 +170,7 @@ async fn nothing_is_taken_for_a_page() {
     let mut profile = memtest("m");
     profile["description"] = json!(html);
     site.profile(profile).await;
-    let word: String = html.bytes().map(|b| format!("%{b:02x}")).collect();
+    let word = percent(html);
     site.boot(&format!("/boot/menu.ipxe?mac=52:54:00:00:00:92&product={word}&identified=1")).await.is(200);
     for name in ["<b>", "a<script>", "\"onload=x"] {
         let body = json!({"mac_address": "52:54:00:00:00:92", "node_name": name, "boot_profile": "m"});

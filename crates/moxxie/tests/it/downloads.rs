@@ -2,6 +2,7 @@
 //! is known of each download while it runs and when it ends.
 
 use crate::util::recipes::{debian, talos};
+use crate::util::text::until;
 use crate::util::wire::{Wire, head};
 use crate::util::{Machine, Site};
 use serde_json::{Value, json};
@@ -55,16 +56,6 @@ async fn answer(stream: &mut TcpStream) -> (String, Vec<u8>) {
 async fn ask(stream: &mut TcpStream, request: &str) -> (String, Vec<u8>) {
     stream.write_all(request.as_bytes()).await.unwrap();
     answer(stream).await
-}
-
-/// Waits until something is so. It is signalled by nothing that a test can hear.
-async fn until(what: &str, mut so: impl AsyncFnMut() -> bool) {
-    let waiting = async {
-        while !so().await {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-    };
-    tokio::time::timeout(HANG, waiting).await.unwrap_or_else(|_| panic!("waited in vain: {what}"));
 }
 
 /// Waits for an event of this kind, and is the newest.

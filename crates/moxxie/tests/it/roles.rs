@@ -5,6 +5,7 @@ use crate::openapi::description;
 use crate::util::Site;
 use crate::util::app::ADMIN;
 use crate::util::recipes::{ASSIGNMENTS, debian};
+use crate::util::text::hex;
 use moxxie_core::time::Span;
 use serde_json::{Value, json};
 
@@ -464,7 +465,6 @@ async fn lists_take_no_made_up_questions() {
         }
         lists += 1;
         let uri = uri(path, &ids);
-        let hex = |text: &str| text.bytes().map(|b| format!("{b:02x}")).collect::<String>();
         for limit in
             ["-1", "0", "501", "1e9", "1000000000", "", "0x10", "%2b5", "5;drop", "9999999999999999999"]
         {

@@ -1,6 +1,7 @@
 //! Downloads and waves together: who has its files, over a real connection, makes room.
 
 use crate::util::Site;
+use crate::util::text::until;
 use crate::util::wire::{Wire, head};
 use serde_json::json;
 use std::net::SocketAddr;
@@ -48,15 +49,6 @@ async fn ask(stream: &mut TcpStream, method: &str, path: &str, more: &str) -> Ve
     let mut body = vec![0; if method == "HEAD" { 0 } else { length.parse().unwrap() }];
     tokio::time::timeout(HANG, stream.read_exact(&mut body)).await.expect("a hang").unwrap();
     body
-}
-
-async fn until(what: &str, mut so: impl AsyncFnMut() -> bool) {
-    let waiting = async {
-        while !so().await {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-    };
-    tokio::time::timeout(HANG, waiting).await.unwrap_or_else(|_| panic!("waited in vain: {what}"));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -1,6 +1,7 @@
 //! The audit log on its way to a syslog receiver.
 
 use crate::util::Site;
+use crate::util::text::until;
 use moxxie::config::{Config, Overrides};
 use serde_json::json;
 use std::time::Duration;
@@ -15,9 +16,7 @@ async fn with(sink: &str) -> Site {
     let site = Site::with(&format!("[audit]\nsyslog = \"{sink}\"")).await;
     site.app.audit_system("test.before", "not sent", None).await;
     tokio::spawn(moxxie::syslog::run(site.app.clone()));
-    while site.app.read().sink_lag("syslog").await.unwrap().is_none() {
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
+    until("the sink", async || site.app.read().sink_lag("syslog").await.unwrap().is_some()).await;
     site
 }
 
@@ -27,9 +26,7 @@ async fn write(site: &Site, n: u32) {
 
 /// Waits until everything was sent and that is written down.
 async fn sent(site: &Site) {
-    while site.app.read().sink_lag("syslog").await.unwrap() != Some(0) {
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
+    until("the last record", async || site.app.read().sink_lag("syslog").await.unwrap() == Some(0)).await;
 }
 
 /// Reads one message behind its length (RFC 6587, section 3.4.1).

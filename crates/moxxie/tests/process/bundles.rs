@@ -1,19 +1,13 @@
 //! The shelf's commands, run as programs: one site's bundle becomes another site, and what they
 //! print when nobody watches.
 
-use crate::server::{ADMIN, Server, Setup};
+use crate::server::{Server, Setup};
 use crate::site::{self, KERNEL};
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 
 /// Exit code, standard output and standard error.
 fn moxxie(server: &Server, args: &[&str], input: Stdio) -> (Option<i32>, String, String) {
-    let output = Command::new(env!("CARGO_BIN_EXE_moxxie"))
-        .args(args)
-        .env("MOXXIE_SERVER", &server.client.base)
-        .env("MOXXIE_TOKEN", ADMIN)
-        .stdin(input)
-        .output()
-        .unwrap();
+    let output = server.command(args).stdin(input).output().unwrap();
     let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
     (output.status.code(), text(output.stdout), text(output.stderr))
 }

@@ -2,20 +2,17 @@
 //! and nothing else is touched.
 
 use crate::remote::damaged;
-use crate::server::{ADMIN, Server, Setup};
+use crate::server::{Server, Setup};
 use crate::site::{self, KERNEL, mac};
 use crate::wire::noise;
 use reqwest::Method;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
-use std::process::Command;
 use std::time::UNIX_EPOCH;
 
 /// What a command prints.
 fn moxxie(server: &Server, args: &[&str]) -> String {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_moxxie"));
-    let command = command.args(args).env("MOXXIE_SERVER", &server.client.base).env("MOXXIE_TOKEN", ADMIN);
-    let output = command.output().unwrap();
+    let output = server.command(args).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout).unwrap()
 }

@@ -18,6 +18,17 @@ pub const KEY: &str = "00112233445566778899aabbccddeeff00112233445566778899aabbc
 pub const NO_LIMITS: &str =
     "[limits]\nboot_per_second = 0\nmachine_per_minute = 0\napi_per_second = 0\nfailures_per_minute = 0\n";
 
+/// The program, without what this environment says to it.
+pub fn moxxie() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_moxxie"));
+    for (name, _) in std::env::vars_os() {
+        if name.to_string_lossy().starts_with("MOXXIE_") || name == "RUST_LOG" {
+            command.env_remove(name);
+        }
+    }
+    command
+}
+
 /// Asks until there is an answer.
 pub async fn until<T>(what: &str, mut ask: impl AsyncFnMut() -> Option<T>) -> T {
     let end = Instant::now() + LIMIT;
@@ -88,12 +99,7 @@ impl Setup {
 
     /// Starts it and does not wait for anything.
     pub fn spawn(&self) -> Server {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_moxxie"));
-        for (name, _) in std::env::vars_os() {
-            if name.to_string_lossy().starts_with("MOXXIE_") || name == "RUST_LOG" {
-                command.env_remove(name);
-            }
-        }
+        let mut command = moxxie();
         command.arg("serve").arg("--data-dir").arg(&self.dir);
         if !self.args.iter().any(|arg| arg == "--listen") {
             command.args(["--listen", "127.0.0.1:0"]);
@@ -189,6 +195,13 @@ pub struct Server {
 }
 
 impl Server {
+    /// A client command, as its admin.
+    pub fn command(&self, args: &[&str]) -> Command {
+        let mut command = moxxie();
+        command.args(args).env("MOXXIE_SERVER", &self.client.base).env("MOXXIE_TOKEN", ADMIN);
+        command
+    }
+
     pub fn id(&self) -> u32 {
         self.child.id()
     }

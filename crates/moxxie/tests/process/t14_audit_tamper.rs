@@ -171,11 +171,7 @@ async fn t14_a_log_that_was_tampered_with_names_the_record() {
     let mut server = setup.start().await;
     let verdict = server.client.get("/api/v1/audit/verify").await.is(200).value();
     assert_eq!((&verdict["ok"], verdict["problem"]["seq"].as_i64()), (&Value::Bool(false), Some(6)));
-    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_moxxie"));
-    command
-        .args(["audit", "verify", "--server", &server.client.base])
-        .env("MOXXIE_TOKEN", crate::server::ADMIN);
-    let said = command.output().unwrap();
+    let said = server.command(&["audit", "verify"]).output().unwrap();
     assert_eq!(said.status.code(), Some(1));
     assert!(String::from_utf8_lossy(&said.stdout).starts_with("broken: record 6 reordered"), "{said:?}");
     assert_eq!(server.stop().await, Some(0));

@@ -3,7 +3,7 @@
 
 use crate::client::Client;
 use crate::postgres::connect;
-use crate::server::{ADMIN, KEY, Server, Setup};
+use crate::server::{KEY, Server, Setup};
 use crate::site::{self, mac};
 use futures_util::future::join_all;
 use moxxie_core::keyring::KeyId;
@@ -13,7 +13,6 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use sqlx::{AssertSqlSafe, Executor, Row};
 use std::path::Path;
-use std::process::Command;
 use std::time::Duration;
 
 /// Where people put secrets, each with one of its own.
@@ -188,13 +187,7 @@ async fn t17_a_stolen_postgres_tells_nothing() {
 
 /// A client command.
 fn moxxie(server: &Server, dir: &Path, args: &[&str]) -> String {
-    let output = Command::new(env!("CARGO_BIN_EXE_moxxie"))
-        .args(args)
-        .args(["--server", &server.client.base, "--token", ADMIN, "--data-dir"])
-        .arg(dir)
-        .env_remove("MOXXIE_SECRET_KEY")
-        .output()
-        .unwrap();
+    let output = server.command(args).arg("--data-dir").arg(dir).output().unwrap();
     let text = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
     assert!(output.status.success(), "{args:?}: {text}");
     text
@@ -233,19 +226,8 @@ async fn t17_keys_change_while_machines_boot() {
     assert_eq!(server.stop().await, Some(0));
     let mut server = setup.start().await;
     let client = server.client.clone();
-    let reseal = tokio::task::spawn_blocking({
-        let (server, dir) = (Setup::new(dir.path()), dir.path().to_owned());
-        let base = client.base.clone();
-        move || {
-            let output = Command::new(env!("CARGO_BIN_EXE_moxxie"))
-                .args(["secrets", "reseal", "--server", &base, "--token", ADMIN, "--data-dir"])
-                .arg(&dir)
-                .output()
-                .unwrap();
-            drop(server);
-            (output.status.success(), String::from_utf8_lossy(&output.stdout).into_owned())
-        }
-    });
+    let mut reseal = server.command(&["secrets", "reseal"]);
+    let reseal = tokio::task::spawn_blocking(move || reseal.output().unwrap());
     let boots = scripts.iter().map(|script| {
         let client = client.clone();
         async move {
@@ -256,8 +238,9 @@ async fn t17_keys_change_while_machines_boot() {
     });
     let served = join_all(boots).await;
     assert_eq!(served[..10], bodies, "a repeat has the same bytes");
-    let (done, said) = reseal.await.unwrap();
-    assert!(done && said.contains(&format!("the key {old} is retired")), "{said}");
+    let done = reseal.await.unwrap();
+    let said = String::from_utf8_lossy(&done.stdout);
+    assert!(done.status.success() && said.contains(&format!("the key {old} is retired")), "{done:?}");
     for n in 51..=60 {
         let script = client.menu(&mac(n)).await;
         client.get(&script.config_path()).await.is(200);

@@ -193,7 +193,7 @@ fn answer(state: &mut State, method: &str, path: &str, body: &[u8]) -> Option<(u
                 .collect();
             reply(200, json!({"items": items, "next": null}))
         }
-        ("GET", ["boot", "assets", profile, file]) => {
+        ("GET", ["api", "v1", "boot", "profiles", profile, "assets", file]) => {
             let digest = state.labels.get(&(profile.to_string(), file.to_string()))?;
             Some((200, state.blobs[digest].clone()))
         }

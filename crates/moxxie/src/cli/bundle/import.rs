@@ -257,7 +257,7 @@ mod tests {
         let tar = path.to_str().unwrap();
         let hub = hub();
         go(&hub.url, &["export", tar]).await.unwrap();
-        assert_eq!(hub.count("GET /boot/assets/"), 2, "each once");
+        assert_eq!(hub.count("GET /api/v1/boot/profiles/p/assets/"), 2, "each once");
         assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1);
         {
             use std::os::unix::fs::PermissionsExt as _;

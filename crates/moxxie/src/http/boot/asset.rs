@@ -46,13 +46,14 @@ pub async fn asset(
     serve(app, profile.parse().map_err(bad)?, file.parse().map_err(bad)?, asked, true).await
 }
 
-/// The same for whoever may have it; `elsewhere`: the answer may lead to a remote store.
+/// The same for whoever may have it. `for_machine`: the answer may lead to a remote store, and its
+/// end is an event of somebody's boot.
 pub(in crate::http) async fn serve(
     app: Arc<App>,
     profile: ProfileName,
     file: FileName,
     asked: Asked,
-    elsewhere: bool,
+    for_machine: bool,
 ) -> Result<Response, BootError> {
     let found = find(&app, &profile, &file).await?;
     let Some((asset, role)) = found else {
@@ -66,7 +67,7 @@ pub(in crate::http) async fn serve(
     let etag = format!("\"{}\"", asset.sha256);
     let length = u64::try_from(asset.size).unwrap_or(0);
     // The signature is good for a GET alone.
-    if elsewhere
+    if for_machine
         && asked.method == Method::GET
         && part(&asked.headers, &etag, length) != Part::NotModified
         && let Some(url) = app.assets.redirect(&asset.sha256, ELSEWHERE).await.map_err(unreadable)?
@@ -85,6 +86,7 @@ pub(in crate::http) async fn serve(
     if asked.headers.contains_key(header::RANGE) {
         whole(&mut readable).await.map_err(unreadable)?;
     }
+    let role = if for_machine { role } else { Role::Other };
     let piece = Piece { profile, file, role, sha256: asset.sha256, readable, first: 0, length, etag };
     Ok(send(&app, asked, piece))
 }

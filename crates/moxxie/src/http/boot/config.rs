@@ -23,6 +23,7 @@ use moxxie_core::boot::session::{Refusal, Session, may_fetch, rival};
 use moxxie_core::mac::MacAddr;
 use moxxie_core::name::ProfileName;
 use moxxie_core::secret::MASK;
+use moxxie_core::site::Site;
 use moxxie_core::token::{PresentedToken, Purpose, mint};
 use moxxie_store::{Delivery, Redeemed, StepError};
 use sha2::{Digest as _, Sha256};
@@ -117,7 +118,8 @@ async fn deliver(fetch: Fetch, token: Option<&str>) -> Result<Response, BootErro
         denied(&app, peer, None, "not a profile's or a machine's name");
         return Err(BootError::forbidden());
     };
-    let links = Links::of(app.config().public_url.as_deref(), &headers, door)
+    let config = app.config();
+    let links = Links::of(config.public_url.as_deref(), &headers, door)
         .map_err(|e| BootError::bad_request(format!("moxxie: {e}")))?;
     let previews = token.is_none() && bearer(&headers).is_some();
     if door.serves == Serves::People && !previews {
@@ -152,7 +154,7 @@ async fn deliver(fetch: Fetch, token: Option<&str>) -> Result<Response, BootErro
     let now = app.clock.now();
     let mut machine = None;
     let mut second = None;
-    let site = &app.config().site;
+    let site = &config.site;
     let step = |session: &Session, known: &Known| {
         let assignment = &known.assignment;
         let key = token.made_with(app.keys(), &assignment.id, session.generation, Purpose::Config);
@@ -169,7 +171,7 @@ async fn deliver(fetch: Fetch, token: Option<&str>) -> Result<Response, BootErro
         let report = mint(key, session.id, &assignment.id, session.generation, Purpose::Report);
         let own = mint(key, session.id, &assignment.id, session.generation, Purpose::Config);
         let (text, kind) = render(
-            &app,
+            site,
             known,
             Some(session),
             &links,
@@ -243,7 +245,7 @@ fn mark(app: &App, digest: &Digest) -> String {
 }
 
 fn render(
-    app: &App,
+    site: &Site,
     known: &Known,
     session: Option<&Session>,
     links: &Links,
@@ -262,7 +264,7 @@ fn render(
     };
     let peer = session.map(|s| s.ip);
     let machine = For { spec, assignment: Some(&known.assignment), claims: &claims, peer };
-    let context = compose::context(machine, &app.config().site, links, tokens);
+    let context = compose::context(machine, site, links, tokens);
     compose::config(spec, &context, resource)
 }
 
@@ -294,7 +296,7 @@ async fn preview(
     };
     // The token's place is kept, so that what hangs on it can be read.
     let tokens = Tokens { config: MASK, report: MASK };
-    match render(app, &known, None, links, resource, Some(tokens)) {
+    match render(&app.config().site, &known, None, links, resource, Some(tokens)) {
         Ok(Some((text, kind))) => {
             let target = format!("assignment {}", known.assignment.spec.mac_address);
             app.witness.shown("config.preview", &actor.name, peer, target);

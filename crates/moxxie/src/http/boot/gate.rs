@@ -1,9 +1,10 @@
 //! The one gate, served: looks the machine up, decides, and writes the answer as a script.
 
-use super::{contention, reply};
+use super::{contention, reply, waiting};
 use crate::app::App;
 use crate::clock::random;
 use crate::compose::{self, ComposeError, For, Tokens};
+use crate::config::Config;
 use crate::http::error::BootError;
 use crate::http::extract::Door;
 use crate::http::links::Links;
@@ -11,7 +12,6 @@ use crate::waves;
 use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Response};
 use moxxie_core::assignment::BootPolicy;
-use moxxie_core::boot::approval::{self, Asker};
 use moxxie_core::boot::claims::BootClaims;
 use moxxie_core::boot::decide::{
     Ask, BootView, Decision, Known, LostRule, Outcome, Shelf, Wait, decide, most_starts,
@@ -19,7 +19,6 @@ use moxxie_core::boot::decide::{
 use moxxie_core::boot::event::EventKind;
 use moxxie_core::boot::session::Session;
 use moxxie_core::boot::state::BootRecord;
-use moxxie_core::boot::wave::{self, Turn};
 use moxxie_core::ipxe::word::MAX_WORD;
 use moxxie_core::ipxe::{self, Menu, MenuItem, Text, Word};
 use moxxie_core::mac::MacAddr;
@@ -37,9 +36,6 @@ use std::sync::Arc;
 const MENU_MS: u32 = 30_000;
 /// Seconds that an armed machine is told to wait while the database is away.
 const WAIT: u64 = 5;
-
-/// Seconds, and up to five more, until a machine that waits for an operator asks again.
-const HELD: u32 = 5;
 
 /// The labels of further NICs.
 const OTHER_MACS: [&str; 7] = ["mac1", "mac2", "mac3", "mac4", "mac5", "mac6", "mac7"];
@@ -112,23 +108,24 @@ pub async fn answer(
     headers: &HeaderMap,
     door: Door,
 ) -> Result<Response, BootError> {
-    let links = Links::of(app.config().public_url.as_deref(), headers, door)
+    let config = app.config();
+    let links = Links::of(config.public_url.as_deref(), headers, door)
         .map_err(|e| BootError::bad_request(format!("moxxie: {e}")))?;
-    let request = Request { ask, claims, peer, links, now: app.clock.now(), site: &app.config().site };
+    let request = Request { ask, claims, peer, links, now: app.clock.now(), site: &config.site };
     // A machine that did not say who it is needs no look at anything.
     if claims.is_anonymous() {
-        let decision = decide(claims, &BootView::default(), ask, peer, &app.config().site, request.now);
+        let decision = decide(claims, &BootView::default(), ask, peer, request.site, request.now);
         return Ok(say(&request, &BootView::default(), &decision));
     }
     let look = app.snapshots.look().await;
     let Some(snapshot) = look.snapshot else {
-        return Ok(never_seen_the_database(app, &request));
+        return Ok(never_seen_the_database(&request));
     };
     let view = snapshot.view(claims, request.asked());
     if !look.fresh && view.by_mac.is_empty() && view.by_uuid.is_none() {
-        return Ok(unknown_in_an_outage(app, &request));
+        return Ok(unknown_in_an_outage(&request));
     }
-    let decision = decide(claims, &view, ask, peer, &app.config().site, request.now);
+    let decision = decide(claims, &view, ask, peer, request.site, request.now);
     if !needs_database(&view, &decision) {
         leave_the_line(app, &view);
         note(app, &request, &decision, main_mac(&view));
@@ -139,22 +136,27 @@ pub async fn answer(
         tracing::warn!(machine = %claims.label(), "armed, but the database does not answer: told to wait");
         return Err(BootError { retry_after: Some(WAIT), ..BootError::later("moxxie: database away, wait") });
     }
-    in_transaction(app, &request).await
+    in_transaction(app, &config, &request).await
 }
 
 /// Whether the answer depends on a window, whose truth is in the database alone.
 fn needs_database(view: &BootView, decision: &Decision) -> bool {
-    matches!(decision.outcome, Outcome::Boot { .. }) || view.by_mac.iter().chain(&view.by_uuid).any(may_boot)
+    matches!(decision.outcome, Outcome::Boot { .. })
+        || view.by_mac.iter().chain(&view.by_uuid).any(|known| may_boot(known))
+}
+
+/// The machine that these claims name.
+pub fn known(view: &BootView) -> Option<&Arc<Known>> {
+    view.by_mac.first().or(view.by_uuid.as_ref())
 }
 
 /// The address that the machine is known by, whichever of its own it named.
 fn main_mac(view: &BootView) -> Option<MacAddr> {
-    let known = view.by_mac.first().or(view.by_uuid.as_ref())?;
-    Some(known.assignment.spec.mac_address)
+    known(view).map(|known| known.assignment.spec.mac_address)
 }
 
 /// Whether a window of this machine is open, or it has none to open.
-fn may_boot(known: &Arc<Known>) -> bool {
+pub fn may_boot(known: &Known) -> bool {
     known.assignment.boot.state.is_open() || known.assignment.spec.boot_policy == BootPolicy::Always
 }
 
@@ -167,9 +169,9 @@ fn leave_the_line(app: &App, view: &BootView) {
 }
 
 /// Before the database has answered for the first time nothing is known of any machine: the disk.
-fn never_seen_the_database(app: &App, request: &Request<'_>) -> Response {
+fn never_seen_the_database(request: &Request<'_>) -> Response {
     let decision = Decision {
-        outcome: Outcome::Local(app.config().site.local_boot),
+        outcome: Outcome::Local(request.site.local_boot),
         rule: "no-database",
         reason: "moxxie has not reached its database since it was started".into(),
         next_step: "see /readyz and the server's log".into(),
@@ -182,9 +184,9 @@ fn never_seen_the_database(app: &App, request: &Request<'_>) -> Response {
 
 /// While the database is away nobody can tell whether a machine that memory does not know was
 /// assigned since: the disk, and not a menu that says it is nobody's.
-fn unknown_in_an_outage(app: &App, request: &Request<'_>) -> Response {
+fn unknown_in_an_outage(request: &Request<'_>) -> Response {
     let decision = Decision {
-        outcome: Outcome::Local(app.config().site.local_boot),
+        outcome: Outcome::Local(request.site.local_boot),
         rule: "no-database",
         reason: "moxxie's database does not answer, and this machine was unknown when it last did".into(),
         next_step: "see /readyz and the server's log, then start the machine again".into(),
@@ -197,18 +199,23 @@ fn unknown_in_an_outage(app: &App, request: &Request<'_>) -> Response {
 
 /// Decides again on what the database holds now, under a lock, and commits the start of the boot
 /// before its script is sent.
-async fn in_transaction(app: &Arc<App>, request: &Request<'_>) -> Result<Response, BootError> {
+async fn in_transaction(
+    app: &Arc<App>,
+    config: &Arc<Config>,
+    request: &Request<'_>,
+) -> Result<Response, BootError> {
     let session = SessionId(random());
     let (answers, answered) = std::sync::mpsc::channel();
     // The queue outlives this request, so the step owns what it looks at.
     let (claims, asked) = (request.claims.clone(), request.asked().cloned());
-    let (step_app, links, peer, now) = (app.clone(), request.links.clone(), request.peer, request.now);
+    let (step_app, config) = (app.clone(), config.clone());
+    let (links, peer, now) = (request.links.clone(), request.peer, request.now);
     let step = {
         let (claims, asked) = (claims.clone(), asked.clone());
         move |view: &BootView| {
             let ask = asked.as_ref().map_or(Ask::Menu, Ask::Profile);
-            let site = &step_app.config().site;
-            let request = Request { ask, claims: &claims, peer, links: links.clone(), now, site };
+            let (links, site) = (links.clone(), &config.site);
+            let request = Request { ask, claims: &claims, peer, links, now, site };
             let (begun, response, decision) = start_or_say(&step_app, &request, view, session);
             // Nobody listens when the machine has gone away.
             let _ = answers.send((response, decision, main_mac(view)));
@@ -247,10 +254,11 @@ fn start_or_say(
         }
         Outcome::Wait { known, wait: Wait::Approval(asker), after } => {
             let begun = after.as_ref().map(|after| held(known, after, None));
-            let response = match approval_script(request, known, &code_of(app, known, asker)) {
-                Ok(text) => reply::script(text),
-                Err(_) => say(request, view, &decision),
-            };
+            let response =
+                match waiting::approval_script(request, known, &waiting::code_of(app, known, asker)) {
+                    Ok(text) => reply::script(text),
+                    Err(_) => say(request, view, &decision),
+                };
             return (begun, response, decision);
         }
         _ => {
@@ -259,8 +267,8 @@ fn start_or_say(
         }
     };
     // Before anything is prepared: a waiting machine asks again and again.
-    let boot = match waiting_script(app, request, known) {
-        Ok(Some(text)) => return (None, reply::script(text), waits(known, decision.lost)),
+    let boot = match waiting::turn_script(app, request, known) {
+        Ok(Some(text)) => return (None, reply::script(text), waiting::waits(known, decision.lost)),
         Ok(None) => boot_script(app, request, known, after, session),
         Err(error) => Err(error),
     };
@@ -293,7 +301,7 @@ fn boot_script(
         claims: request.claims,
         peer: Some(request.peer),
     };
-    let context = compose::context(machine, &app.config().site, &request.links, Some(tokens));
+    let context = compose::context(machine, request.site, &request.links, Some(tokens));
     let plan = compose::plan(&known.shelf, &context, &request.links, Some(&report))?;
     let spec = &known.assignment.spec;
     let title = format!("{} ({}) boots {}", spec.node_name, spec.mac_address, machine.spec.name);
@@ -303,7 +311,7 @@ fn boot_script(
         id: session,
         assignment_id: id.clone(),
         generation: after.generation,
-        network: app.config().site.token_network(request.peer),
+        network: request.site.token_network(request.peer),
         ip: request.peer.to_canonical(),
         base_url: request.links.base().to_owned(),
         arch: request.claims.arch.clone(),
@@ -316,46 +324,6 @@ fn boot_script(
     app.limits.good(session.id.0);
     let durable = most_starts(machine.spec) == 1;
     Ok((text, Start { after: after.clone(), session, durable }))
-}
-
-/// What a machine is told while it is not its turn; `None` when it is.
-fn waiting_script(
-    app: &App,
-    request: &Request<'_>,
-    known: &Arc<Known>,
-) -> Result<Option<String>, ComposeError> {
-    let again = request.again()?;
-    let Turn::Wait { place, of, about } = app.waves.ask(known, request.site) else { return Ok(None) };
-    let spec = &known.assignment.spec;
-    let profile = &known.shelf.profile.spec.name;
-    let who = Text::new(format!("{} ({}) boots {profile}", spec.node_name, spec.mac_address));
-    let [jitter] = random();
-    Ok(Some(ipxe::wait(&ipxe::Wait {
-        who: &who,
-        place: place as u64,
-        of: of as u64,
-        about: about.map(|span| span.0.unsigned_abs().div_ceil(1000)),
-        seconds: wave::pause(place, jitter),
-        again: &again,
-        local: local_of(known),
-    })))
-}
-
-/// The answer to a machine whose turn has not come. Its window stays as it is. The reason names no
-/// place, so that one event a minute tells of the wait.
-fn waits(known: &Arc<Known>, lost: Vec<LostRule>) -> Decision {
-    Decision {
-        outcome: Outcome::Local(local_of(known)),
-        rule: "waiting",
-        reason: format!(
-            "it waits for its turn to boot profile {}: others are booting",
-            known.shelf.profile.spec.name
-        ),
-        next_step: "it comes back by itself; limits.boots_in_flight and limits.asset_bytes_in_flight say how many may boot at once".into(),
-        event: EventKind::BootWaiting,
-        alarm: None,
-        lost,
-    }
 }
 
 /// The answer to a machine whose boot is due but cannot be prepared: the disk. Its window stays.
@@ -374,36 +342,8 @@ pub fn cannot_boot(known: &Known, error: &ComposeError, lost: Vec<LostRule>) -> 
     }
 }
 
-/// The digits that this asker's screen shows now.
-pub fn code_of(app: &App, known: &Known, asker: &Asker) -> String {
-    let key = app.read().keys().current().derive(approval::KEY);
-    let boot = &known.assignment.boot;
-    asker.code(&key, &known.assignment.id, boot.generation, boot.asking.counter)
-}
-
-/// The screen of a machine that waits for its approval.
-fn approval_script(request: &Request<'_>, known: &Known, code: &str) -> Result<String, ComposeError> {
-    held_script(request, known, |held| ipxe::approve(held, &Text::new(code)))
-}
-
-/// The screen of a machine that waits for an operator.
-fn held_script(
-    request: &Request<'_>,
-    known: &Known,
-    write: impl FnOnce(&ipxe::Held<'_>) -> String,
-) -> Result<String, ComposeError> {
-    let spec = &known.assignment.spec;
-    let who = format!("{} ({}), profile {}", spec.node_name, spec.mac_address, known.shelf.profile.spec.name);
-    let [jitter]: [u8; 1] = random();
-    Ok(write(&ipxe::Held {
-        who: &Text::new(who),
-        seconds: HELD + u32::from(jitter % 6),
-        again: &request.again()?,
-        local: local_of(known),
-    }))
-}
-
-fn local_of(known: &Known) -> LocalBoot {
+/// How this machine boots its disk.
+pub(super) fn local_of(known: &Known) -> LocalBoot {
     known.assignment.spec.local_boot.unwrap_or(known.shelf.profile.spec.local_boot)
 }
 
@@ -451,11 +391,11 @@ pub fn script_of(
         Outcome::Boot { .. } => Ok(None),
         // The code is for the eyes in front of the machine: whoever explains sees a mask.
         Outcome::Wait { known, wait: Wait::Approval(_), .. } => {
-            approval_script(request, known, moxxie_core::secret::MASK).map(Some)
+            waiting::approval_script(request, known, moxxie_core::secret::MASK).map(Some)
         }
         Outcome::Wait { known, wait: Wait::Frozen, .. } | Outcome::Freeze { known, .. } => {
-            let (why, next) = (Text::new(&decision.reason), Text::new(capitalized(&decision.next_step)));
-            held_script(request, known, |held| ipxe::frozen(held, &why, &next)).map(Some)
+            waiting::frozen_script(request, known, &decision.reason, &capitalized(&decision.next_step))
+                .map(Some)
         }
     }
 }
@@ -471,7 +411,7 @@ fn capitalized(text: &str) -> String {
 }
 
 fn who(request: &Request<'_>, view: &BootView) -> String {
-    match view.by_mac.first().or(view.by_uuid.as_ref()) {
+    match known(view) {
         Some(known) => format!("{} ({})", known.assignment.spec.node_name, request.claims.label()),
         None => request.claims.label(),
     }

@@ -10,3 +10,4 @@ pub mod menu;
 pub mod reply;
 pub mod report;
 pub mod send;
+pub mod waiting;

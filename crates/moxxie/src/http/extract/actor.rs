@@ -9,10 +9,14 @@ use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, header};
 use moxxie_core::access::{Actor, Role};
+use moxxie_core::asset::Digest;
 use moxxie_core::token::api_token_hash;
 use std::net::IpAddr;
 use std::sync::{Arc, OnceLock};
 use subtle::ConstantTimeEq;
+
+/// Id and name of the token that the first start makes.
+pub const FIRST: &str = "admin";
 
 /// A caller who may read.
 #[derive(Debug, Clone)]
@@ -71,8 +75,8 @@ pub async fn authenticate(app: &App, peer: IpAddr, headers: &HeaderMap) -> Resul
     // Only hashes are compared, so the time taken says nothing about the token's text.
     let hash = api_token_hash(token);
     if bool::from(hash.as_bytes().ct_eq(app.admin_hash.as_bytes())) {
-        limit::api(app, "admin")?;
-        return Ok(Actor { id: "admin".into(), name: "admin".into(), role: Role::Admin });
+        limit::api(app, FIRST)?;
+        return Ok(Actor { id: FIRST.into(), name: FIRST.into(), role: Role::Admin });
     }
     let name = name(&hash);
     limit::may_look(app, peer, &name)?;
@@ -100,9 +104,8 @@ pub async fn authenticate(app: &App, peer: IpAddr, headers: &HeaderMap) -> Resul
 /// What the limits know a token by: the beginning of its hash.
 fn name(hash: &str) -> TokenName {
     let mut name = TokenName::default();
-    // Of 64 hexadecimal digits; of what has fewer, all.
-    for (byte, digits) in name.iter_mut().zip(hash.as_bytes().chunks_exact(2)) {
-        *byte = std::str::from_utf8(digits).ok().and_then(|d| u8::from_str_radix(d, 16).ok()).unwrap_or(0);
+    if let Ok(Digest(bytes)) = hash.parse() {
+        name.copy_from_slice(&bytes[..16]);
     }
     name
 }

@@ -1,6 +1,7 @@
 //! The listener a request came in by.
 
 use crate::app::App;
+use crate::http::middleware::is_boot;
 use axum::extract::FromRequestParts;
 use axum::http::Extensions;
 use axum::http::request::Parts;
@@ -41,7 +42,7 @@ impl Door {
     /// Whether this path is served here at all. Of the boot routes people have the config alone: an
     /// admin reads there what a machine would be given.
     pub fn serves(&self, path: &str) -> bool {
-        let boot = path == "/boot" || path.starts_with("/boot/");
+        let boot = is_boot(path);
         match self.serves {
             Serves::Everybody => true,
             Serves::Machines => boot || matches!(path, "/livez" | "/readyz"),

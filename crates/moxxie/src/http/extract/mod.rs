@@ -6,7 +6,7 @@ mod json;
 mod peer;
 mod query;
 
-pub use actor::{Admin, Caller, Operator, Viewer, authenticate, bearer};
+pub use actor::{Admin, Caller, FIRST, Operator, Viewer, authenticate, bearer};
 pub use door::{Door, Serves};
 pub use json::{BodyError, JsonBody, collect, is_too_slow, parse_json, read as read_body, typed};
 pub use peer::Peer;

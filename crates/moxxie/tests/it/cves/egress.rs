@@ -3,8 +3,8 @@
 use crate::util::Site;
 use crate::util::origin::{Origin, Say, answer, ok};
 use crate::util::recipes::{PROFILES, memtest};
+use crate::util::text::sha256;
 use serde_json::json;
-use sha2::Digest as _;
 
 async fn site() -> Site {
     let site = Site::with("[import]\nallow = [\"127.0.0.0/8\"]").await;
@@ -49,7 +49,7 @@ async fn cve_2026_42997_cve_2022_4130_credentials_go_to_a_users_url() {
 async fn cve_2024_47211_a_digest_of_something_else() {
     let site = site().await;
     let good = b"the kernel that was meant";
-    let digest: String = sha2::Sha256::digest(good).iter().map(|b| format!("{b:02x}")).collect();
+    let digest = sha256(good);
     let evil = Origin::serving(b"another kernel").await;
     let body = json!({"url": evil.url("/k"), "sha256": digest, "file": "k"});
     site.post(&format!("{PROFILES}/m/assets"), body).await.problem(422);

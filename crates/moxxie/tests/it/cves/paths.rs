@@ -3,6 +3,7 @@
 use crate::util::Site;
 use crate::util::iso::{Disc, nm, record, sl};
 use crate::util::recipes::{PROFILES, memtest};
+use crate::util::text::percent;
 use serde_json::json;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -94,7 +95,7 @@ async fn cve_2026_48681_names_in_an_image_lead_out_of_it() {
         let refused = site.post(&format!("{shelf}/evil.iso/extract"), body).await;
         let problem = refused.problem(422);
         assert!(problem.to_string().contains("bad name"), "{name}: {problem}");
-        let encoded: String = name.bytes().map(|b| format!("%{b:02x}")).collect();
+        let encoded = percent(name);
         let served = site.boot(&format!("/boot/assets/m/evil.iso/{encoded}")).await;
         assert!(matches!(served.status, 400 | 404 | 409 | 422), "{name}: {}", served.status);
     }

@@ -2,6 +2,7 @@
 
 use crate::openapi::description;
 use crate::util::recipes::{ASSIGNMENTS, PROFILES, debian, memtest};
+use crate::util::text::percent;
 use crate::util::{Machine, Site};
 use serde_json::json;
 
@@ -53,7 +54,7 @@ async fn cve_2016_3728_cve_2024_39914_names_that_a_shell_would_run() {
     for name in
         ["a;id", "$(id)", "`id`", "a|id", "a&id", "a\nid", "-rf", "a id", "a'b", "a\"b", "a>b", "*", "~"]
     {
-        let encoded: String = name.bytes().map(|b| format!("%{b:02x}")).collect();
+        let encoded = percent(name);
         let put = site.call("PUT", &format!("{PROFILES}/m/assets/{encoded}")).body("x").send().await;
         assert!(matches!(put.status, 400 | 422), "{name:?}: {}", put.status);
         let boot = site.boot(&format!("/boot/assets/m/{encoded}")).await;
@@ -111,7 +112,7 @@ async fn cve_2019_10141_sql_in_a_lookup() {
         "\\'",
         "*",
     ] {
-        let word: String = text.bytes().map(|b| format!("%{b:02x}")).collect();
+        let word = percent(text);
         for uri in [
             format!("/boot/menu.ipxe?mac={word}"),
             format!("/boot/menu.ipxe?uuid={word}&mac=52:54:00:00:00:78"),

@@ -2,6 +2,7 @@
 //! their configs.
 
 use crate::util::recipes::{ASSIGNMENTS, PROFILES, debian, talos};
+use crate::util::text::config_path;
 use crate::util::{Answer, Site};
 use futures_util::StreamExt;
 use serde_json::json;
@@ -96,8 +97,7 @@ async fn t01_a_token_is_good_inside_the_networks_only() {
     site.assign(&mac(0), "node-0", "deb", json!({"provisioning": ["10.0.0.0/28"]})).await;
     let uri = format!("/boot/menu.ipxe?mac={}", mac(0));
     let script = site.anonymous("GET", &uri).from("10.0.0.9").send().await.is(200).text();
-    let config = script.split_whitespace().find_map(|word| word.split_once("10.0.0.1:8080/boot/configs/"));
-    let config = format!("/boot/configs/{}", config.unwrap().1);
+    let config = config_path(&script).unwrap();
     site.anonymous("GET", &config).from("10.0.0.77").send().await.is(403);
     assert!(site.messages("config.refused").await[0].contains("outside the machine's provisioning networks"));
     site.anonymous("GET", &config).from("10.0.0.9").send().await.is(200);

@@ -3,6 +3,7 @@
 
 use crate::util::Site;
 use crate::util::recipes::{ASSIGNMENTS, PROFILES, debian};
+use crate::util::text::config_path;
 use moxxie_core::time::Span;
 use moxxie_store::testing::TestPostgres;
 use serde_json::{Value, json};
@@ -27,8 +28,7 @@ async fn menu(site: &Site, peer: &str, more: &str) -> String {
 /// Asks for its script and fetches the config that the script names.
 async fn boots(site: &Site, peer: &'static str) -> Got {
     let script = menu(site, peer, "").await;
-    let config = script.split_whitespace().find_map(|word| word.split_once("10.0.0.1:8080/boot/configs/"));
-    let config = config.map(|(_, rest)| format!("/boot/configs/{rest}"));
+    let config = config_path(&script);
     let delivered = match &config {
         Some(uri) => site.anonymous("GET", uri).from(peer).send().await.status == 200,
         None => false,
@@ -126,8 +126,7 @@ async fn t02_a_token_from_elsewhere_is_an_alarm_and_a_guess_is_none() {
     site.profile(profile).await;
     site.assign(MAC, "n1", "deb", json!({})).await;
     let script = menu(&site, PEERS[0], "").await;
-    let config = script.split_whitespace().find_map(|word| word.split_once("10.0.0.1:8080/boot/configs/"));
-    let config = format!("/boot/configs/{}", config.unwrap().1);
+    let config = config_path(&script).unwrap();
     // Whoever only guesses must not be able to stop the machine.
     let (page, _) = config.split_once('?').unwrap();
     for guess in ["", "?t=AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"] {

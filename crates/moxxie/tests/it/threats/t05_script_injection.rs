@@ -4,6 +4,7 @@
 //! The encoder alone is tried in `moxxie-core/tests/ipxe_hostile.rs`; here every way to it is.
 
 use crate::util::recipes::{ASSIGNMENTS, PROFILES, debian, memtest};
+use crate::util::text::percent;
 use crate::util::{Machine, Site};
 use moxxie_core::ipxe::interpreter::Trace;
 use serde_json::{Value, json};
@@ -135,7 +136,7 @@ async fn t05_what_machines_say_of_themselves() {
         judge.look(&site, &says(Machine::bios(MAC)), "/boot/menu.ipxe", &what);
         judge.look(&site, &says(Machine::efi(STRANGER)), "/boot/menu.ipxe", &what);
         // As a query that no iPXE wrote.
-        let word: String = text.bytes().map(|b| format!("%{b:02x}")).collect();
+        let word = percent(&text);
         for query in [
             format!("identified=1&mac={STRANGER}&product={word}"),
             format!("mac={word}"),

@@ -6,7 +6,7 @@
 
 use crate::util::recipes::{ASSIGNMENTS, PROFILES, debian};
 use crate::util::{Machine, Site};
-use serde_json::json;
+use serde_json::{Value, json};
 
 const MAC: &str = "52:54:00:00:00:47";
 
@@ -16,19 +16,27 @@ async fn t07_a_bomb_that_a_value_lights_harms_nobody_else() {
     let site = Site::start().await;
     site.profile(debian("deb")).await;
     site.assign("52:54:00:00:00:48", "n2", "deb", json!({})).await;
-    let template = "d-i partman-auto/method string regular\n{% for i in range(params.n) %}{% for j in range(params.n) %}x{% endfor %}{% endfor %}";
+    let loops = |n: &str| {
+        format!(
+            "d-i partman-auto/method string regular\n{{% for i in range({n}) %}}{{% for j in range({n}) %}}x{{% endfor %}}{{% endfor %}}"
+        )
+    };
     let mut bomb = debian("bomb");
-    bomb["config_template"] = json!(template);
+    bomb["config_template"] = json!(loops("params.n"));
     bomb["params"] = json!({"n": 2});
     site.profile(bomb).await;
-    let body = json!({"mac_address": MAC, "node_name": "n1", "boot_profile": "bomb", "boot_params_override": {"n": 9999}});
-    let made = site.post(ASSIGNMENTS, body).await;
-    assert!(matches!(made.status, 201 | 422), "{}", made.text());
-    if made.status == 201 {
-        // The boot does not start, so it uses nothing up, and the operator is told.
-        Machine::bios(MAC).boot(&site).went_local();
-        assert_eq!(site.messages("boot.error").await.len(), 1);
-    }
+    let body = |profile: &str, own: Value| json!({"mac_address": MAC, "node_name": "n1", "boot_profile": profile, "boot_params_override": own});
+    // A person's value is tried when it is saved.
+    site.post(ASSIGNMENTS, body("bomb", json!({"n": 9999}))).await.problem(422);
+    // A machine's comes with its request: the boot does not start, so it uses nothing up, and the
+    // operator is told.
+    let mut bomb = debian("claimed");
+    bomb["config_template"] = json!(loops("machine.serial | default('2', true) | int"));
+    site.profile(bomb).await;
+    site.post(ASSIGNMENTS, body("claimed", json!({}))).await.is(201);
+    Machine::bios(MAC).set("serial", "9871").boot(&site).went_local();
+    assert_eq!(site.messages("boot.error").await.len(), 1);
+    assert_eq!(site.state(MAC).await, "armed");
     let url = Machine::bios("52:54:00:00:00:48").boot(&site).arg("url");
     Machine::bios("52:54:00:00:00:48").fetch(&site, &url).await.is(200);
 }

@@ -1,6 +1,7 @@
 //! A client that writes forwarding headers, to pass an allowlist or for somebody else.
 
 use crate::util::recipes::{ASSIGNMENTS, talos};
+use crate::util::text::config_path;
 use crate::util::{Answer, Site};
 use serde_json::json;
 
@@ -69,7 +70,10 @@ async fn t10_the_matrix_of_header_shapes() {
         (PROXY, &[(FWD, "for=198.51.100.7"), (XFF, CLIENT)], From(CLIENT)),
         // Alone, it counts; beside a list, it does not.
         (PROXY, &[(REAL, CLIENT)], From(CLIENT)),
-        (PROXY, &[(REAL, "10.0.0.5"), (XFF, CLIENT)], From(CLIENT)),
+        (PROXY, &[(REAL, CLIENT), (XFF, "10.0.0.5, 198.51.100.7")], From(CLIENT)),
+        (PROXY, &[(REAL, "10.9.0.2"), (XFF, CLIENT)], From(CLIENT)),
+        // It passed the client's own list through.
+        (PROXY, &[(REAL, "10.0.0.5"), (XFF, CLIENT)], Refused),
         // What cannot be read is not guessed.
         (PROXY, &[(FWD, "for=10.0.0.5"), (XFF, CLIENT)], Refused),
         (PROXY, &[(XFF, "unknown")], Refused),
@@ -130,11 +134,6 @@ async fn t10_a_token_belongs_to_the_machine_behind_the_proxy() {
     site.profile(talos("cp")).await;
     site.assign(MAC, "n1", "cp", json!({})).await;
     let menu = format!("/boot/menu.ipxe?mac={MAC}");
-    let token_of = |answer: &Answer| {
-        let text = answer.text();
-        let start = text.find("/boot/configs/")?;
-        Some(text[start..].split_whitespace().next().unwrap().to_owned())
-    };
     // Not for the proxy, not for somebody outside, not for somebody who says he is inside.
     for (socket, lines) in [
         (PROXY, &[][..]),
@@ -144,11 +143,11 @@ async fn t10_a_token_belongs_to_the_machine_behind_the_proxy() {
         ("10.2.0.50", &[("Forwarded", "for=10.1.0.50"), ("X-Real-IP", "10.1.0.50")]),
     ] {
         let answer = ask(&site, "GET", &menu, socket, lines).await.is(200);
-        assert_eq!(token_of(&answer), None, "{socket} {lines:?}");
+        assert_eq!(config_path(&answer.text()), None, "{socket} {lines:?}");
     }
     let machine = [("X-Forwarded-For", "10.1.0.50")];
     let answer = ask(&site, "GET", &menu, PROXY, &machine).await.is(200);
-    let config = token_of(&answer).expect("the machine is given a token");
+    let config = config_path(&answer.text()).expect("the machine is given a token");
     // Worth nothing in another network, whatever the asker says of itself.
     for (socket, lines) in [
         (PROXY, &[][..]),

@@ -4,8 +4,8 @@
 
 use crate::util::Site;
 use crate::util::recipes::memtest;
+use crate::util::text::until;
 use moxxie::scrub;
-use std::time::Duration;
 
 #[tokio::test]
 async fn t12_a_changed_byte_is_never_sent_and_is_told() {
@@ -34,17 +34,8 @@ async fn t12_a_changed_byte_is_never_sent_and_is_told() {
                 answer.text()
             );
         }
-        let digest_of =
-            |event: &serde_json::Value| event["message"].as_str().is_some_and(|m| m.contains(name));
-        let mut told = false;
-        for _ in 0..2000 {
-            told = site.events("&kind=asset.damaged").await.iter().any(digest_of);
-            if told {
-                break;
-            }
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-        assert!(told, "{name}: nobody was told");
+        let told = async || site.messages("asset.damaged").await.iter().any(|m| m.contains(name));
+        until(&format!("the event of {name}"), told).await;
     }
     site.boot("/boot/assets/m/memtest.bin").await.is(200);
 }

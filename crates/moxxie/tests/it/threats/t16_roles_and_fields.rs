@@ -5,9 +5,9 @@
 use crate::openapi::description;
 use crate::util::app::{ADMIN, HOST};
 use crate::util::recipes::{ASSIGNMENTS, PROFILES};
+use crate::util::text::{hex, sha256};
 use crate::util::{Answer, Machine, Site};
 use serde_json::{Value, json};
-use sha2::{Digest, Sha256};
 
 const MAC: &str = "52:54:00:00:00:11";
 const APPLY: &str = "/api/v1/boot/apply";
@@ -75,7 +75,6 @@ fn secret(what: &str) -> &'static str {
 
 /// The secrets in a text, also as hexadecimal, of which cursors are made.
 fn found_in(text: &str) -> Vec<&'static str> {
-    let hex = |value: &str| value.bytes().map(|b| format!("{b:02x}")).collect::<String>();
     let stands = |value: &str| text.contains(value) || text.contains(&hex(value));
     SECRETS.iter().filter(|(_, value)| stands(value)).map(|(name, _)| *name).collect()
 }
@@ -181,7 +180,9 @@ async fn t16_secrets_show_where_the_table_says_and_nowhere_else() {
                 }
                 // A tag of a body with secrets would confirm guesses: revisions do not.
                 let tag = answer.header("etag").trim_matches('"').to_owned();
-                if path.starts_with("/api/") && !tag.is_empty() && tag.parse::<i64>().is_err() {
+                // That of a file is the digest of its bytes, which machines may have without a token.
+                let file = path.ends_with("/assets/{file}");
+                if path.starts_with("/api/") && !file && !tag.is_empty() && tag.parse::<i64>().is_err() {
                     wrong.push(format!("{path} has an ETag that is no revision: {tag}"));
                 }
             }
@@ -341,7 +342,7 @@ async fn t16_nothing_confirms_a_guess() {
     denied.problem(403);
 
     // The log says that a config went out, and nothing by which its text could be tried.
-    let digest: String = Sha256::digest(config.as_bytes()).iter().map(|b| format!("{b:02x}")).collect();
+    let digest = sha256(config.as_bytes());
     for uri in ["/api/v1/audit", "/api/v1/boot/events", "/metrics"] {
         let text = ask(viewer, uri.into()).await.is(200).text();
         assert!(!text.contains(&digest[..16]), "{uri}: {text}");

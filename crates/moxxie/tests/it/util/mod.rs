@@ -5,6 +5,7 @@ pub mod iso;
 pub mod machine;
 pub mod origin;
 pub mod recipes;
+pub mod text;
 pub mod wire;
 
 pub use app::{Answer, Site};

@@ -10,6 +10,7 @@ use super::page::one;
 use super::profiles::{check, wire};
 use crate::app::App;
 use crate::clock::new_id;
+use crate::config::Config;
 use crate::http::error::{ApiError, ApiResult, Problem};
 use crate::http::extract::{JsonBody, Operator, Peer, Query, Viewer, typed};
 use axum::Json;
@@ -70,6 +71,7 @@ pub async fn apply(
     }
     let mut work = Work {
         app: &app,
+        config: app.config(),
         actor: &actor,
         profiles: HashMap::new(),
         changes: vec![],
@@ -108,6 +110,8 @@ pub async fn apply(
 
 struct Work<'a> {
     app: &'a App,
+    /// The settings when it began: all items are judged alike.
+    config: Arc<Config>,
     actor: &'a Actor,
     /// Profiles of this set by name, as they will be.
     profiles: HashMap<String, Profile>,
@@ -159,8 +163,8 @@ impl Work<'_> {
             None => vec![],
         };
         let before = old.as_ref().and_then(|p| p.spec.provisioning.as_ref());
-        check::provisioning(spec.provisioning.as_ref(), before, &self.app.config().site)?;
-        check::profile(&spec, &assigned, &self.app.config().site)?;
+        check::provisioning(spec.provisioning.as_ref(), before, &self.config.site)?;
+        check::profile(&spec, &assigned, &self.config.site)?;
         let now = self.app.clock.now();
         let next = match &old {
             Some(old) => Profile { spec, ..old.clone() },
@@ -233,7 +237,7 @@ impl Work<'_> {
         }
         let spec = machine::spec(input, &profile, old.as_ref().map(|k| &k.assignment), "apply")?;
         let before = old.as_ref().and_then(|k| k.assignment.spec.provisioning.as_ref());
-        check::provisioning(spec.provisioning.as_ref(), before, &app.config().site)?;
+        check::provisioning(spec.provisioning.as_ref(), before, &self.config.site)?;
         let name = spec.mac_address.to_string();
         if self.done.iter().any(|d| d.kind == "assignment" && d.name == name) {
             return Err(ApiError::field("/mac_address", format!("{name} stands twice in this set")));
@@ -242,7 +246,7 @@ impl Work<'_> {
             None => {
                 let boot = create::first_record(app, &spec, &profile, armed)?;
                 let draft = create::draft(app, &spec, &boot);
-                check::assignment(&profile.spec, &draft, &app.config().site)?;
+                check::assignment(&profile.spec, &draft, &self.config.site)?;
                 if boot.state.is_open() {
                     self.turned.push((EventKind::Armed, spec.clone(), profile.spec.name.to_string()));
                 }
@@ -262,14 +266,14 @@ impl Work<'_> {
         next: Assignment,
     ) -> ApiResult<(&'static str, Vec<String>)> {
         let app = self.app;
-        check::assignment(&profile.spec, &next, &app.config().site)?;
+        check::assignment(&profile.spec, &next, &self.config.site)?;
         if old.assignment.spec == next.spec {
             return Ok(("unchanged", vec![]));
         }
         let now = app.clock.now();
         let boot = super::assignments::update::next_record(old, &next.spec, now)?;
         let after =
-            machine::view(&next, Some(profile.spec.name.as_str()), Role::Admin, &app.config().site, now);
+            machine::view(&next, Some(profile.spec.name.as_str()), Role::Admin, &self.config.site, now);
         let before = serde_json::to_value(machine::view_known(app, old, Role::Admin)).unwrap_or_default();
         let fields = differing(&before, &serde_json::to_value(after).unwrap_or_default());
         if old.assignment.boot.state.is_open() && !boot.state.is_open() {

@@ -6,7 +6,7 @@ use super::assignments::{find, refused, wire};
 use super::page::Page;
 use super::revision::tagged;
 use crate::app::App;
-use crate::http::boot::gate;
+use crate::http::boot::waiting;
 use crate::http::error::{ApiError, ApiResult, Problem};
 use crate::http::extract::{JsonBody, Operator, Peer, Viewer, typed};
 use axum::Json;
@@ -161,7 +161,9 @@ fn judge(
         return Err(ApiError::conflict(format!("{node} does not wait for approval: start it first")));
     }
     let meant: Vec<&Asker> = match code {
-        Some(code) => waiting.into_iter().filter(|asker| gate::code_of(app, known, asker) == code).collect(),
+        Some(code) => {
+            waiting.into_iter().filter(|asker| waiting::code_of(app, known, asker) == code).collect()
+        }
         None => waiting,
     };
     let event =

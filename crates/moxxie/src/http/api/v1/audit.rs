@@ -22,10 +22,9 @@ use std::sync::Arc;
 /// Records that are read at once for JSON lines.
 const BATCH: u32 = 500;
 
-// Only described: what is sent is the log's own `AuditRecord`.
 /// One record.
 #[derive(utoipa::ToSchema)]
-#[allow(dead_code, reason = "only described")]
+#[allow(dead_code, reason = "only described: what is sent is the log's own `Chained`")]
 struct AuditView {
     /// Its position in the log.
     seq: i64,

@@ -8,7 +8,7 @@ use crate::http::extract::{Peer, Query, Viewer, authenticate};
 use axum::Json;
 use axum::body::{Body, Bytes};
 use axum::extract::State;
-use axum::http::{HeaderMap, HeaderValue, header};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use futures_util::stream;
 use moxxie_core::boot::event::{BootEvent, EventKind};
@@ -156,7 +156,8 @@ impl Follow {
     /// once the token has expired or was revoked: whoever holds it reads no further.
     async fn next(&mut self) -> Option<String> {
         let _ = tokio::time::timeout(TICK, self.written.changed()).await;
-        if authenticate(&self.app, self.peer, &self.headers).await.is_err_and(|error| error.is_unauthorized())
+        if let Err(error) = authenticate(&self.app, self.peer, &self.headers).await
+            && error.status() == StatusCode::UNAUTHORIZED
         {
             return None;
         }

@@ -44,10 +44,10 @@ pub async fn explain(
     if claims.is_anonymous() {
         return Err(ApiError::field("/mac", "name a machine: mac=… or uuid=…"));
     }
-    let links =
-        Links::of(app.config().public_url.as_deref(), &headers, door).map_err(ApiError::bad_request)?;
+    let config = app.config();
+    let links = Links::of(config.public_url.as_deref(), &headers, door).map_err(ApiError::bad_request)?;
     let mut warnings = Vec::new();
-    let site = &app.config().site;
+    let site = &config.site;
     let view = app.read().boot_view(&claims, None).await?;
     let assumed = assumed(&mut claims, &view);
     let peer = claims.ip.or(assumed).or_else(|| site.provisioning.example());
@@ -56,7 +56,7 @@ pub async fn explain(
     })?;
     let now = app.clock.now();
     let mut decision = decide(&claims, &view, Ask::Menu, peer, site, now);
-    let known = view.by_mac.first().or(view.by_uuid.as_ref());
+    let known = gate::known(&view);
     let request = Request { ask: Ask::Menu, claims: &claims, peer, links, now, site };
 
     let mut args = Vec::new();
@@ -66,7 +66,7 @@ pub async fn explain(
         gate::script_of(&request, &view, &decision).map_err(|e| ApiError::internal(e.to_string()))?;
     if let Some(known) = known {
         let spec = &known.shelf.profile.spec;
-        match prepare(&app, &request, known) {
+        match prepare(&request, known) {
             Ok(Prepared { plan, shown }) => {
                 warn_about(&plan, spec, &mut warnings);
                 let boots = matches!(decision.outcome, Outcome::Boot { .. });
@@ -120,7 +120,7 @@ pub async fn explain(
 /// itself then: whoever asks for an explanation of its MAC address means the machine itself, and not a
 /// second one.
 fn assumed(claims: &mut BootClaims, view: &BootView) -> Option<IpAddr> {
-    let boot = &view.by_mac.first().or(view.by_uuid.as_ref())?.assignment.boot;
+    let boot = &gate::known(view)?.assignment.boot;
     let waiting = boot.asking.waiting.iter().max_by_key(|w| w.seen_at);
     let asker = boot.asking.approved.as_ref().map(|a| &a.asker).or(waiting.map(|w| &w.asker));
     if let Some(asker) = asker {
@@ -145,12 +145,12 @@ struct Masked {
 }
 
 /// What the machine would be sent, with a mask where its tokens would stand.
-fn prepare(app: &App, request: &Request<'_>, known: &Known) -> Result<Prepared, compose::ComposeError> {
+fn prepare(request: &Request<'_>, known: &Known) -> Result<Prepared, compose::ComposeError> {
     let spec = &known.shelf.profile.spec;
     let machine =
         For { spec, assignment: Some(&known.assignment), claims: request.claims, peer: Some(request.peer) };
     let tokens = Tokens { config: MASK, report: MASK };
-    let mut context = compose::context(machine, &app.config().site, &request.links, Some(tokens));
+    let mut context = compose::context(machine, request.site, &request.links, Some(tokens));
     // First as it would be sent: whatever is wrong with that is said.
     for file in compose::platform(spec)?.config_files() {
         compose::config(spec, &context, file.path)?;

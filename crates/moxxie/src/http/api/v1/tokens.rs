@@ -4,7 +4,7 @@ use super::page::{Asked, Page};
 use crate::app::App;
 use crate::clock::{new_id, random};
 use crate::http::error::{ApiError, ApiResult, Problem};
-use crate::http::extract::{Admin, JsonBody, Peer, Query, typed};
+use crate::http::extract::{Admin, FIRST, JsonBody, Peer, Query, typed};
 use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::{HeaderValue, StatusCode, header};
@@ -16,9 +16,6 @@ use moxxie_core::token::{api_token, api_token_hash};
 use moxxie_store::ApiToken;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
-
-/// Id and name of the token that the first start makes.
-const FIRST: &str = "admin";
 
 /// A new token.
 #[derive(Debug, Deserialize, utoipa::ToSchema)]

@@ -17,7 +17,6 @@ use std::sync::Arc;
     (status = 206, description = "one range of them"),
     (status = 304, description = "the client has them"),
     (status = 404, description = "no such file", body = Problem),
-    (status = 416, description = "the range lies outside"),
 ))]
 pub async fn download(
     State(app): State<Arc<App>>,

@@ -8,6 +8,7 @@ use crate::http::extract::{Peer, Query, Viewer};
 use axum::Json;
 use axum::extract::State;
 use moxxie_core::access::Role;
+use moxxie_core::assignment::Assignment;
 use moxxie_store::AssignmentFilter;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -45,22 +46,24 @@ pub async fn list(
             None => return Ok(Json(Page { items: vec![], next: None })),
         },
     };
+    let config = app.config();
     if state.is_some() {
         // States are shown as time has left them; what is stored follows first.
-        app.write().settle(&app.config().site, app.clock.now()).await?;
+        app.write().settle(&config.site, app.clock.now()).await?;
     }
     let filter = AssignmentFilter { state, profile_id, q };
     let rows = app.read().assignments(&filter, asked.cursor.as_deref(), asked.rows()).await?;
     let page = asked.page(rows, |a| a.spec.mac_address.to_string());
     let names = profile_names(&app, page.items.iter().map(|a| a.spec.boot_profile_id.as_str())).await?;
     let now = app.clock.now();
-    let site = &app.config().site;
-    let views = |role| page.items.iter().map(|a| wire::view(a, None, role, site, now)).collect::<Vec<_>>();
-    app.shown((&actor, peer), || "assignments".into(), &views(actor.role), || views(Role::Viewer));
-    Ok(Json(page.map(|a| {
+    let view = |a: &Assignment, role| {
         let name = names.get(&a.spec.boot_profile_id).map(String::as_str);
-        wire::view(&a, name, actor.role, &app.config().site, now)
-    })))
+        wire::view(a, name, role, &config.site, now)
+    };
+    let views = |role| page.items.iter().map(|a| view(a, role)).collect::<Vec<_>>();
+    let items = views(actor.role);
+    app.shown((&actor, peer), || "assignments".into(), &items, || views(Role::Viewer));
+    Ok(Json(Page { items, next: page.next }))
 }
 
 /// The names of these profiles by id.
