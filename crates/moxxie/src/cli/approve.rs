@@ -1,6 +1,7 @@
 //! `moxxie approve`: the word of an operator who sees a machine's screen.
 
 use crate::cli::ClientOptions;
+use crate::cli::client::ClientError;
 use crate::cli::out::{self, Column};
 use anyhow::bail;
 use moxxie_core::mac::MacAddr;
@@ -58,7 +59,10 @@ pub async fn run(options: &ClientOptions, args: ApproveArgs) -> anyhow::Result<E
         (false, None) => bail!("give the code on its screen: moxxie approve {what} --code CODE"),
     };
     let path = ["api", "v1", "boot", "assignments", &mac, "approve"];
-    let reply = client.call::<&str>(Method::POST, &path, &[], None, Some(&body)).await?;
+    let reply = client
+        .call::<&str>(Method::POST, &path, &[], None, Some(&body))
+        .await
+        .map_err(|error| hinted(error, &mac))?;
     if !out::object(options.output, &reply.body)? {
         let text = |key: &str| out::cell(&reply.body[key]);
         out::line(format!(
@@ -68,6 +72,18 @@ pub async fn run(options: &ClientOptions, args: ApproveArgs) -> anyhow::Result<E
         ))?;
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// The refusal of a wrong code with the machine and the next step: the code changes after a few
+/// wrong ones.
+fn hinted(error: ClientError, mac: &str) -> ClientError {
+    let ClientError::Refused(mut problem) = error else { return error };
+    if problem.status == 422 {
+        problem.hint = Some(format!(
+            "look at the screen of {mac} again, its code may have changed; next step: moxxie approve {mac} --code CODE"
+        ));
+    }
+    ClientError::Refused(problem)
 }
 
 /// The one machine that waits. A wrong guess counts against the machine it is made for, so a code
@@ -90,6 +106,21 @@ fn the_only(waiting: &[Value], code: &str) -> anyhow::Result<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cli::fake::{Answer, Fake};
+    use crate::cli::{Cli, Command};
+    use clap::Parser as _;
+
+    #[tokio::test]
+    async fn a_wrong_code_names_the_machine_and_the_next_step() {
+        let wrong = json!({"title": "Invalid", "detail": "code: is not the code on its screen",
+            "errors": [{"pointer": "/code", "message": "is not the code on its screen"}]});
+        let waits = json!({"items": [{"mac_address": "52:54:00:12:34:56"}], "next": null});
+        let fake = Fake::start(vec![Answer::json(200, waits), Answer::json(422, wrong)]);
+        let cli = Cli::try_parse_from(["moxxie", "--server", &fake.url, "approve", "0471"]).unwrap();
+        let Command::Approve(args) = cli.command else { panic!("not approve") };
+        let error = run(&cli.options, args).await.unwrap_err().to_string();
+        assert!(error.ends_with("moxxie approve 52:54:00:12:34:56 --code CODE"), "{error}");
+    }
 
     #[test]
     fn a_code_alone_is_for_the_one_that_waits() {

@@ -210,7 +210,10 @@ pub async fn run(options: &ClientOptions, command: AssignmentCommand) -> anyhow:
             let filters = [("state", state), ("profile", profile.map(|name| name.to_string())), ("q", query)];
             let filters: Vec<(&str, String)> =
                 filters.into_iter().filter_map(|(key, value)| Some((key, value?))).collect();
-            let items = client.list(&ASSIGNMENTS, &filters, limit).await?;
+            let mut items = client.list(&ASSIGNMENTS, &filters, limit).await?;
+            if options.output == Format::Table {
+                items.iter_mut().for_each(with_quarantine);
+            }
             out::list(options.output, &items, COLUMNS)?;
         }
         AssignmentCommand::Show { mac } => {
@@ -277,6 +280,13 @@ pub async fn run(options: &ClientOptions, command: AssignmentCommand) -> anyhow:
         AssignmentCommand::Disarm { macs } => return each(options, &client, "disarm", &macs).await,
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Says beside its state that a machine is held; for people only.
+fn with_quarantine(assignment: &mut Value) {
+    if assignment["quarantined"] == true {
+        assignment["state"] = format!("{}, quarantined", out::cell(&assignment["state"])).into();
+    }
 }
 
 /// Arms or disarms each machine; one line for each, also for those that are refused.
@@ -437,6 +447,13 @@ mod tests {
             sentence("updated", &assignment, None),
             "52:54:00:12:34:56  cp-1  updated: boots from its disk; profile talos-cp; quarantined"
         );
+    }
+
+    #[test]
+    fn a_held_machine_is_seen_in_the_list() {
+        let mut items = [json!({"state": "local", "quarantined": true}), json!({"state": "armed"})];
+        items.iter_mut().for_each(with_quarantine);
+        assert_eq!(out::table(&items, &[("STATE", "state")]), "STATE\nlocal, quarantined\narmed\n");
     }
 
     #[tokio::test]

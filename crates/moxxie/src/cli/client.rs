@@ -60,6 +60,16 @@ pub enum ClientError {
         /// What the network said.
         cause: String,
     },
+    /// Somebody answered whose certificate this machine does not accept.
+    #[error("the certificate of {server} is not accepted by this machine ({cause})\n  {next}")]
+    Untrusted {
+        /// The address asked.
+        server: String,
+        /// What is wrong with it.
+        cause: String,
+        /// What to do about it.
+        next: &'static str,
+    },
     /// The connection broke, or the answer did not come in time.
     #[error("no usable answer from moxxie at {server}: {cause}")]
     Broken {
@@ -200,7 +210,19 @@ impl Problem {
             ("is quarantined", "--quarantined=false"),
             ("boot_policy is `local`", "--policy once"),
         ];
-        if self.status != 409 || self.detail.contains("moxxie assignment update") {
+        if self.status != 409 {
+            return;
+        }
+        // The server's words do not always know which machine: the step follows with its address.
+        const STEP: &str = " (moxxie assignment update MAC ";
+        if let Some((before, rest)) = self.detail.split_once(STEP)
+            && let Some((flags, after)) = rest.split_once(')')
+        {
+            self.hint = Some(format!("next step: moxxie assignment update {mac} {flags}"));
+            self.detail = format!("{before}{after}");
+            return;
+        }
+        if self.detail.contains("moxxie assignment update") {
             return;
         }
         let step = STEPS.iter().find(|(about, _)| self.detail.contains(about));
@@ -482,7 +504,11 @@ impl Client {
         let server = self.server().to_owned();
         let timed_out = error.is_timeout();
         if error.is_connect() {
-            return ClientError::Unreachable { server, cause: causes(&error.without_url()) };
+            let cause = causes(&error.without_url());
+            return match distrust(&cause) {
+                Some(next) => ClientError::Untrusted { server, cause, next },
+                None => ClientError::Unreachable { server, cause },
+            };
         }
         let cause = match timed_out {
             true => "it did not come in time".into(),
@@ -490,6 +516,21 @@ impl Client {
         };
         ClientError::Broken { server, cause }
     }
+}
+
+/// What to do about a certificate that rustls does not accept; `None` for every other cause. Its
+/// error lies inside an `io::Error` that hides its type, so its words are looked at.
+fn distrust(cause: &str) -> Option<&'static str> {
+    let why = cause.strip_prefix("invalid peer certificate: ")?;
+    Some(if why.contains("not valid for name") || why.contains("NotValidForName") {
+        "next step: give --server the name or address that stands in the certificate"
+    } else if why.contains("expired") || why.contains("Expired") {
+        "next step: renew it on the server, and look at the clock of this machine"
+    } else if why.contains("CaUsedAsEndEntity") {
+        "next step: make it with basicConstraints=CA:FALSE, or have a CA of your own sign it; then SSL_CERT_FILE=ca.pem"
+    } else {
+        "next step: name the CA that signed it, PEM, in the environment: SSL_CERT_FILE=ca.pem"
+    })
 }
 
 /// The innermost cause, which is the one people can act on.
@@ -568,8 +609,27 @@ mod tests {
         );
         let named = "it is protected: `moxxie assignment update 52:54:00:12:34:56 --unprotect` lifts it";
         assert_eq!(refused(409, named), format!("Conflict (409): {named}"));
+        let word =
+            "this machine is protected: lift the protection first (moxxie assignment update MAC --unprotect)";
+        assert_eq!(
+            refused(409, word),
+            "Conflict (409): this machine is protected: lift the protection first\n  \
+             next step: moxxie assignment update 52:54:00:12:34:56 --unprotect"
+        );
         assert_eq!(refused(409, "taken"), "Conflict (409): taken");
         assert_eq!(refused(422, "is protected"), "Conflict (422): is protected");
+    }
+
+    #[test]
+    fn certificates_are_not_said_to_be_nobody() {
+        let next = |why: &str| distrust(&format!("invalid peer certificate: {why}"));
+        assert!(next("UnknownIssuer").is_some_and(|next| next.ends_with("SSL_CERT_FILE=ca.pem")));
+        assert!(next("CaUsedAsEndEntity").is_some_and(|next| next.contains("CA:FALSE")));
+        assert!(next("certificate expired: verification time …").is_some_and(|next| next.contains("renew")));
+        assert!(
+            next("certificate not valid for name \"x\"; …").is_some_and(|next| next.contains("--server"))
+        );
+        assert_eq!(distrust("Connection refused (os error 111)"), None);
     }
 
     #[tokio::test]

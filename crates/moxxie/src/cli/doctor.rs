@@ -123,7 +123,11 @@ async fn token(client: &Client) -> Check {
     let one = [("limit", "1")];
     let ask = |path| client.call(Method::GET, path, &one, None, None);
     if let Err(error) = ask(&["api", "v1", "boot", "profiles"]).await {
-        return check("token", Outcome::Fail, error.to_string());
+        let text = match said_404(&error, "no such URL here") {
+            true => "this listener is for machines, and the API is served elsewhere: name the address in admin.listen with --server or MOXXIE_SERVER".into(),
+            false => error.to_string(),
+        };
+        return check("token", Outcome::Fail, text);
     }
     match ask(&["api", "v1", "tokens"]).await {
         Ok(_) => check("token", Outcome::Ok, "accepted; role admin"),
@@ -132,6 +136,12 @@ async fn token(client: &Client) -> Check {
         }
         Err(error) => check("token", Outcome::Fail, error.to_string()),
     }
+}
+
+/// Whether a listener of Moxxie refused because another one serves this: where people have a
+/// listener of their own, each knows its own paths only.
+fn said_404(error: &ClientError, detail: &str) -> bool {
+    matches!(error, ClientError::Refused(problem) if problem.status == 404 && problem.detail == detail)
 }
 
 fn clock(date: Option<&str>) -> Check {
@@ -157,6 +167,13 @@ async fn links(client: &Client) -> Check {
                 "links",
                 Outcome::Skipped,
                 "this host is outside the networks that may boot, so no script to look at",
+            );
+        }
+        Err(error) if said_404(&error, "moxxie: no such route") => {
+            return check(
+                "links",
+                Outcome::Skipped,
+                "this listener serves the API only; to try the links too, run this against the one that machines use",
             );
         }
         Err(error) => return check("links", Outcome::Fail, error.to_string()),
@@ -286,6 +303,27 @@ mod tests {
         assert!(checks[1].text.contains("database: connection refused"), "{}", checks[1].text);
         let gone = server(&Client::new("http://127.0.0.1:1", None).unwrap()).await;
         assert_eq!(outcomes(&gone), [("server", "FAIL")]);
+    }
+
+    #[tokio::test]
+    async fn listeners_that_serve_a_part() {
+        let version = json!({"info": {"version": env!("CARGO_PKG_VERSION")}});
+        let list = || Answer::json(200, json!({"items": [], "next": null}));
+        let ok = || Answer::bytes(b"ok");
+        let no_route = Answer::text(404, "moxxie: no such route");
+        let people = Fake::start(vec![ok(), ok(), Answer::json(200, version), list(), list(), no_route]);
+        let client = Client::new(&people.url, Some(Secret::new("t"))).unwrap();
+        let checks = server(&client).await;
+        assert!(checks.iter().all(|check| check.outcome != Outcome::Fail), "{checks:?}");
+        assert!(checks[5].text.contains("serves the API only"), "{}", checks[5].text);
+
+        let nowhere = || Answer::json(404, json!({"title": "Not Found", "detail": "no such URL here"}));
+        let script = Answer::bytes(b"#!ipxe\n");
+        let machines = Fake::start(vec![ok(), ok(), nowhere(), nowhere(), script]);
+        let client = Client::new(&machines.url, Some(Secret::new("t"))).unwrap();
+        let checks = server(&client).await;
+        assert_eq!((checks[3].outcome, checks[5].outcome), (Outcome::Fail, Outcome::Ok));
+        assert!(checks[3].text.contains("--server"), "{}", checks[3].text);
     }
 
     #[test]

@@ -25,6 +25,11 @@ impl Answer {
         Answer { status: 200, headers: Vec::new(), body: body.to_vec() }
     }
 
+    /// An answer of one line, as the boot routes give it.
+    pub fn text(status: u16, line: &str) -> Answer {
+        Answer { status, headers: Vec::new(), body: format!("{line}\n").into_bytes() }
+    }
+
     /// The same with a header line.
     pub fn with(mut self, header: &str) -> Answer {
         self.headers.push(header.to_owned());

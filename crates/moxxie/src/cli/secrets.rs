@@ -9,7 +9,7 @@ use anyhow::{Context as _, bail};
 use clap::Subcommand;
 use moxxie_core::keyring::{KeyId, Keyring};
 use moxxie_core::token::SiteKey;
-use serde_json::json;
+use serde_json::{Value, json};
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -75,6 +75,9 @@ async fn status(options: &ClientOptions) -> anyhow::Result<()> {
     }
     let keys = status["keys"].as_array().cloned().unwrap_or_default();
     out::list(Format::Table, &keys, COLUMNS)?;
+    if let Some(waits) = waiting(options.data_dir(), &status) {
+        out::note(waits);
+    }
     if let Some(rows) = status["unsealed_rows"].as_i64().filter(|rows| *rows > 0) {
         out::note(format!("{rows} rows are not sealed; to seal them: moxxie secrets reseal"));
     }
@@ -83,6 +86,10 @@ async fn status(options: &ClientOptions) -> anyhow::Result<()> {
 
 async fn reseal(options: &ClientOptions) -> anyhow::Result<()> {
     let client = options.client()?;
+    let status = client.get(&["api", "v1", "secrets"]).await?.body;
+    if let Some(waits) = waiting(options.data_dir(), &status) {
+        bail!("nothing was sealed: {waits}");
+    }
     let bar = Bar::new(options.output, "sealing", None);
     let done = work::post(&client, &["api", "v1", "secrets", "reseal"], &json!({}), &bar).await?;
     drop(bar);
@@ -102,6 +109,24 @@ async fn reseal(options: &ClientOptions) -> anyhow::Result<()> {
         0 => Ok(()),
         rows => bail!("{rows} rows do not open, and no key was retired: write them anew or delete them"),
     }
+}
+
+/// What to do first when this machine's key file begins with another key than the server seals
+/// with: it was written after the server started. A file that does not hold the server's key at
+/// all belongs to another server, and says nothing about this one.
+fn waiting(dir: &Path, status: &Value) -> Option<String> {
+    let path = dir.join(KEY_FILE);
+    let ring = Keyring::parse(&std::fs::read_to_string(&path).ok()?)?;
+    let keys = status["keys"].as_array()?;
+    let in_use = keys.iter().find(|key| key["current"] == true)?["id"].as_str()?;
+    let first = KeyId::of(ring.current()).to_string();
+    let holds = ring.all().any(|key| KeyId::of(key).to_string() == in_use);
+    (first != in_use && holds).then(|| {
+        format!(
+            "{} begins with the key {first}, and the server still seals with {in_use}: restart the server, then: moxxie secrets reseal",
+            path.display()
+        )
+    })
 }
 
 fn rotate(dir: &Path, stage: bool, to: Option<KeyId>) -> anyhow::Result<()> {
@@ -196,6 +221,25 @@ mod tests {
         // Each line is told from the others by the comment above it.
         let text = std::fs::read_to_string(&path).unwrap();
         assert!(text.starts_with(&format!("# key {staged}\n")), "{text}");
+    }
+
+    #[test]
+    fn a_new_key_waits_for_the_restart() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join(KEY_FILE);
+        let server = |id: KeyId| json!({"keys": [{"id": id.to_string(), "current": true}]});
+        std::fs::write(&path, "0a".repeat(32)).unwrap();
+        let old = ids(&path)[0];
+        assert_eq!(waiting(dir.path(), &server(old)), None);
+        rotate(dir.path(), true, None).unwrap();
+        assert_eq!(waiting(dir.path(), &server(old)), None, "a staged key waits for its turn");
+        rotate(dir.path(), false, None).unwrap();
+        let waits = waiting(dir.path(), &server(old)).unwrap();
+        assert!(waits.contains("restart the server") && waits.contains(&old.to_string()), "{waits}");
+        assert_eq!(waiting(dir.path(), &server(ids(&path)[0])), None, "after the restart");
+        let other = KeyId::of(&SiteKey::new([1; 32]));
+        assert_eq!(waiting(dir.path(), &server(other)), None, "another server's folder");
+        assert_eq!(waiting(&dir.path().join("none"), &server(old)), None);
     }
 
     #[test]

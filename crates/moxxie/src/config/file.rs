@@ -117,12 +117,46 @@ impl FileConfig {
         toml::from_str(text).map_err(|error| {
             let start = error.span().map_or(0, |span| span.start);
             let line = text.get(..start).unwrap_or("").matches('\n').count() + 1;
-            ConfigError::Syntax {
-                path: path.to_owned(),
-                line,
-                message: with_nearest(&without_value(error.message())),
-            }
+            let message = match error.message() {
+                "duplicate key" => twice(text, line),
+                message => with_key(text, with_nearest(&without_value(message))),
+            };
+            ConfigError::Syntax { path: path.to_owned(), line, message }
         })
+    }
+}
+
+/// What stands twice. Only a section's head and a key are repeated, never a value.
+fn twice(text: &str, line: usize) -> String {
+    let written = text.lines().nth(line - 1).unwrap_or("").trim();
+    if let Some(section) = written.strip_prefix('[').and_then(|rest| rest.split(']').next()) {
+        let head = format!("[{section}]");
+        let first = text.lines().position(|other| other.trim().starts_with(&head)).map_or(0, |at| at + 1);
+        if first > 0 && first < line {
+            return format!("the section {head} stands in this file already, at line {first}: edit it there");
+        }
+        return format!("the section {head} stands in this file already: edit it there");
+    }
+    match written.split_once('=') {
+        Some((key, _)) => format!("the key `{}` stands in its section already: edit it there", key.trim()),
+        None => "a key stands here twice".into(),
+    }
+}
+
+/// Puts the key before what serde says of its value.
+fn with_key(text: &str, message: String) -> String {
+    if !message.starts_with("invalid ") {
+        return message;
+    }
+    // Read again, this time with a record of the way to the value; only an error pays for it.
+    let path = toml::Deserializer::parse(text)
+        .ok()
+        .and_then(|toml| serde_path_to_error::deserialize::<_, FileConfig>(toml).err())
+        .map(|error| error.path().to_string());
+    let message = message.replace("expected a sequence", "expected a list in [ ]");
+    match path.as_deref() {
+        None | Some("." | "") => message,
+        Some(key) => format!("{key}: {message}"),
     }
 }
 
@@ -352,7 +386,32 @@ mod tests {
         let error = FileConfig::parse(Path::new("m.toml"), "\n[access]\nalow = []\n").unwrap_err();
         assert_eq!(error.to_string(), "m.toml:3: unknown key `alow`; did you mean `allow`?");
         let error = FileConfig::parse(Path::new("m.toml"), "listen = 5\n").unwrap_err();
-        assert_eq!(error.to_string(), "m.toml:1: invalid type: integer, expected a string");
+        assert_eq!(error.to_string(), "m.toml:1: listen: invalid type: integer, expected a string");
+    }
+
+    #[test]
+    fn what_stands_twice_or_is_of_a_wrong_type_is_named() {
+        for (toml, says) in [
+            (
+                "[access]\n#x\n[tls]\n[access]\napi = [\"canary\"]\n",
+                "m.toml:4: the section [access] stands in this file already, at line 1: edit it there",
+            ),
+            (
+                "[tls]\ncert = \"a\"\ncert = \"canary\"\n",
+                "m.toml:3: the key `cert` stands in its section already: edit it there",
+            ),
+            (
+                "[access]\nallow = \"canary\"\n",
+                "m.toml:2: access.allow: invalid type: string, expected a list in [ ]",
+            ),
+            (
+                "[access]\nallow = [1]\n",
+                "m.toml:2: access.allow[0]: invalid type: integer, expected a string",
+            ),
+        ] {
+            let error = FileConfig::parse(Path::new("m.toml"), toml).unwrap_err().to_string();
+            assert_eq!(error, says);
+        }
     }
 
     #[test]

@@ -304,7 +304,7 @@ fn passes(error: &ClientError) -> bool {
         ClientError::Refused(problem) => {
             matches!(problem.status, 408 | 409 | 425 | 429 | 500 | 502 | 503 | 504)
         }
-        ClientError::Moved(_) | ClientError::Usage(_) => false,
+        ClientError::Untrusted { .. } | ClientError::Moved(_) | ClientError::Usage(_) => false,
     }
 }
 
