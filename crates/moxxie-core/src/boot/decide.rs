@@ -163,13 +163,14 @@ const RULES: &[(&str, Rule)] = &[
     ("not-a-machine", not_a_machine),
     ("identity-conflict", identity_conflict),
     ("unassigned", unassigned),
+    // First of those that know the machine: from outside nobody learns of its state, or alarms anybody.
+    ("outside-provisioning", outside_provisioning),
     ("pinned-identity", pinned_identity),
     ("frozen", frozen),
     ("quarantined", quarantined),
     ("policy-local", policy_local),
     ("protected", protected),
     ("other-profile", other_profile),
-    ("outside-provisioning", outside_provisioning),
     ("contention", contention),
     ("awaiting-approval", awaiting_approval),
     ("policy-always", policy_always),
@@ -484,14 +485,14 @@ fn outside_provisioning(case: &Case) -> Verdict {
             let name = &known.shelf.profile.spec.name;
             (
                 format!(" of profile {name}"),
-                format!("widen them: moxxie profile update {name} --provisioning"),
+                format!("widen them: moxxie profile update {name} --provisioning NETWORK"),
             )
         }
         List::Machine => {
             let mac = known.assignment.spec.mac_address;
             (
                 " of this machine".to_owned(),
-                format!("widen them: moxxie assignment update {mac} --provisioning"),
+                format!("widen them: moxxie assignment update {mac} --provisioning NETWORK"),
             )
         }
     };
@@ -519,7 +520,7 @@ fn contention(case: &Case) -> Verdict {
         });
     }
     match rival {
-        Rival::Identity(_) => local(known, EventKind::BootContention, reason, rival::NEXT.into()),
+        Rival::Identity(_) | Rival::Silent(_) => local(known, EventKind::BootContention, reason, rival::NEXT.into()),
         Rival::Place(_) => Err(format!("{reason}: an alarm says so, and this one is answered")),
     }
 }
