@@ -5,7 +5,7 @@
 
 use crate::asset::Asset;
 use crate::assignment::{Assignment, BootPolicy};
-use crate::boot::approval::{Approval, Asker};
+use crate::boot::approval::{self, Approval, Asker, Waiting};
 use crate::boot::claims::BootClaims;
 use crate::boot::event::EventKind;
 use crate::boot::place::{self, List};
@@ -101,6 +101,8 @@ pub enum Outcome {
 pub enum Wait {
     /// An operator's approval of this asker.
     Approval(Asker),
+    /// A place among those that wait for approval: others ask in its name.
+    Place,
     /// The end of its quarantine.
     Frozen,
 }
@@ -520,7 +522,9 @@ fn contention(case: &Case) -> Verdict {
         });
     }
     match rival {
-        Rival::Identity(_) | Rival::Silent(_) => local(known, EventKind::BootContention, reason, rival::NEXT.into()),
+        Rival::Identity(_) | Rival::Silent(_) => {
+            local(known, EventKind::BootContention, reason, rival::NEXT.into())
+        }
         Rival::Place(_) => Err(format!("{reason}: an alarm says so, and this one is answered")),
     }
 }
@@ -543,7 +547,18 @@ fn awaiting_approval(case: &Case) -> Verdict {
     if record.asking.approves(&asker, case.now) {
         return Err("an operator approved it".into());
     }
-    let next = record.asking.asked(&asker, case.peer.to_canonical(), case.now);
+    let (ip, uuid, now) = (case.peer.to_canonical(), case.claims.uuid, case.now);
+    let waiting = Waiting { asker: asker.clone(), uuid, ip, asked_at: now, seen_at: now };
+    let next = record.asking.asked(waiting, |asker| approval::is_pinned(known, asker));
+    if !next.as_ref().unwrap_or(&record.asking).knows(&asker) {
+        return Ok(Answer {
+            outcome: Outcome::Wait { known: known.clone(), wait: Wait::Place, after: None },
+            event: EventKind::BootWaiting,
+            reason: format!("others wait for approval as {}", known.assignment.spec.node_name),
+            next_step: "it shows a code of its own when one of them has gone: moxxie approve lists them"
+                .into(),
+        });
+    }
     let event = match record.asking.knows(&asker) {
         true => EventKind::BootWaiting,
         false => EventKind::ApprovalAsked,

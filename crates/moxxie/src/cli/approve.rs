@@ -5,7 +5,7 @@ use crate::cli::out::{self, Column};
 use anyhow::bail;
 use moxxie_core::mac::MacAddr;
 use reqwest::Method;
-use serde_json::{Value, json};
+use serde_json::json;
 use std::process::ExitCode;
 
 const COLUMNS: &[Column] = &[
@@ -17,6 +17,8 @@ const COLUMNS: &[Column] = &[
     ("UUID", "uuid"),
     ("SINCE", "asked_at"),
 ];
+
+const APPROVALS: [&str; 4] = ["api", "v1", "boot", "approvals"];
 
 /// Who, and how that is known.
 #[derive(Debug, clap::Args)]
@@ -39,8 +41,8 @@ pub struct ApproveArgs {
 /// Runs `moxxie approve`.
 pub async fn run(options: &ClientOptions, args: ApproveArgs) -> anyhow::Result<ExitCode> {
     let client = options.client()?;
-    let waiting = client.list(&["api", "v1", "boot", "approvals"], &[], None).await?;
     let Some(what) = args.what else {
+        let waiting = client.list(&APPROVALS, &[], None).await?;
         out::list(options.output, &waiting, COLUMNS)?;
         return Ok(ExitCode::SUCCESS);
     };
@@ -50,53 +52,26 @@ pub async fn run(options: &ClientOptions, args: ApproveArgs) -> anyhow::Result<E
         (true, None) if args.without_code => {
             bail!("--without-code needs a MAC address: moxxie approve MAC --without-code")
         }
-        (true, None) => (the_only(&waiting, &what)?, json!({ "code": what })),
-        (false, Some(code)) => (what.parse::<MacAddr>()?.to_string(), json!({ "code": code })),
+        (true, None) => (None, json!({ "code": what })),
+        (false, Some(code)) => (Some(what.parse::<MacAddr>()?.to_string()), json!({ "code": code })),
         (false, None) if args.without_code => {
-            (what.parse::<MacAddr>()?.to_string(), json!({ "override": true }))
+            (Some(what.parse::<MacAddr>()?.to_string()), json!({ "override": true }))
         }
         (false, None) => bail!("give the code on its screen: moxxie approve {what} --code CODE"),
     };
-    let path = ["api", "v1", "boot", "assignments", &mac, "approve"];
+    let path = match &mac {
+        Some(mac) => vec!["api", "v1", "boot", "assignments", mac, "approve"],
+        None => APPROVALS.to_vec(),
+    };
     let reply = client.call::<&str>(Method::POST, &path, &[], None, Some(&body)).await?;
     if !out::object(options.output, &reply.body)? {
         let text = |key: &str| out::cell(&reply.body[key]);
         out::line(format!(
-            "{mac}  {}  approved: boots {} when it next asks",
+            "{}  {}  approved: boots {} when it next asks",
+            text("mac_address"),
             text("node_name"),
             text("boot_profile")
         ))?;
     }
     Ok(ExitCode::SUCCESS)
-}
-
-/// The one machine that waits. A wrong guess counts against the machine it is made for, so a code
-/// is not tried on one after the other.
-fn the_only(waiting: &[Value], code: &str) -> anyhow::Result<String> {
-    let mut macs: Vec<&str> = waiting.iter().filter_map(|w| w["mac_address"].as_str()).collect();
-    macs.sort_unstable();
-    macs.dedup();
-    match macs.as_slice() {
-        [one] => Ok((*one).to_owned()),
-        [] => bail!("no machine waits for approval"),
-        many => bail!(
-            "{} machines wait ({}): say which one shows it: moxxie approve MAC --code {code}",
-            many.len(),
-            many.join(", ")
-        ),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_code_alone_is_for_the_one_that_waits() {
-        let waits = |mac: &str| json!({ "mac_address": mac });
-        assert!(the_only(&[], "0471").unwrap_err().to_string().contains("no machine waits"));
-        assert_eq!(the_only(&[waits("a"), waits("a")], "0471").unwrap(), "a");
-        let error = the_only(&[waits("a"), waits("b")], "0471").unwrap_err().to_string();
-        assert!(error.contains("moxxie approve MAC --code 0471"), "{error}");
-    }
 }
