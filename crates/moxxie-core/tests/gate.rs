@@ -327,4 +327,48 @@ fn a_machine_that_moves_is_no_rival() {
     };
     assert!(rival(1, PEERS[2]) && !rival(0, PEERS[1]));
     assert!(rival(0, PEERS[2]), "the winner's token, stolen");
+    // Also within one network.
+    let mut world = start(2);
+    world.menu(2, PEERS[1].into());
+    assert!(world.fetch(0, PEERS[0].into()));
+    let rival = |n: usize, from: [u8; 4]| {
+        session::rival(&world.sessions[n], &world.known, from.into(), &world.site, world.now).is_some()
+    };
+    assert!(rival(1, PEERS[1]) && !rival(1, PEERS[0]) && !rival(0, PEERS[1]));
+}
+
+/// Whoever leaves out what the machine has said of itself is no better than one that says another.
+#[test]
+fn silence_at_another_address_is_a_rival() {
+    for contention in [Contention::Alarm, Contention::Freeze] {
+        for pinned in [true, false] {
+            let mut world = World {
+                site: Site::default(),
+                known: Known { assignment: machine(), shelf: shelf(true, Approval::Auto, contention) },
+                now: Timestamp(1_000_000),
+                sessions: vec![],
+                delivered: 0,
+                frozen: false,
+                alarms: 0,
+            };
+            if pinned {
+                world.known.assignment.spec.uuid = claims(0).uuid;
+            }
+            world.arm();
+            assert!(matches!(world.menu(0, PEERS[0].into()), Outcome::Boot { .. }));
+            // A later stage at the same address says less.
+            assert!(matches!(world.menu(2, PEERS[0].into()), Outcome::Boot { .. }));
+            assert_eq!(world.alarms, 0);
+            // From outside nobody is alarmed.
+            assert!(matches!(world.menu(2, PEERS[3].into()), Outcome::Local(_)));
+            assert!(matches!(world.menu(1, PEERS[3].into()), Outcome::Local(_)));
+            assert_eq!(world.alarms, 0);
+            let outcome = world.menu(2, PEERS[1].into());
+            assert_eq!(world.alarms, 1);
+            match contention {
+                Contention::Alarm => assert!(matches!(outcome, Outcome::Local(_))),
+                Contention::Freeze => assert!(matches!(outcome, Outcome::Freeze { .. })),
+            }
+        }
+    }
 }

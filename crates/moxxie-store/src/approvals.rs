@@ -13,12 +13,14 @@ use moxxie_core::mac::MacAddr;
 use sqlx::AssertSqlSafe;
 
 impl Store {
-    /// Assignments in whose name somebody has waited, by main MAC: whether they still do is for
-    /// the caller to say.
-    pub async fn waiting(&self, limit: u32) -> Result<Vec<Assignment>> {
-        let sql = format!("{ROWS} WHERE asking IS NOT NULL ORDER BY mac_address LIMIT $1");
+    /// Assignments in whose name somebody has waited, by main MAC, behind `after`: whether they still
+    /// do is for the caller to say.
+    pub async fn waiting(&self, after: Option<MacAddr>, limit: u32) -> Result<Vec<Assignment>> {
+        let sql =
+            format!("{ROWS} WHERE asking IS NOT NULL AND mac_address > $1 ORDER BY mac_address LIMIT $2");
         let mut tx = self.read().await?;
-        tx.rows(AssertSqlSafe(sql), args![limit]).await?.iter().map(assignment).collect()
+        let after = after.map(|mac| mac.to_string()).unwrap_or_default();
+        tx.rows(AssertSqlSafe(sql), args![after, limit]).await?.iter().map(assignment).collect()
     }
 
     /// An operator's word on a machine that waits. `step` judges it under the lock; record, audit

@@ -70,7 +70,7 @@ impl Store {
             }
         };
         let (mut begun, mut durable) = (false, false);
-        let mut quarantined = Vec::new();
+        let mut told = Vec::new();
         for (index, mut step) in steps.into_iter().enumerate() {
             let view = views.of(index, asks[index].asked);
             let Some(next) = step(&view) else { continue };
@@ -86,21 +86,27 @@ impl Store {
             match next {
                 Begun::Start(start) => {
                     write_start(&mut tx, &start).await?;
-                    durable |= start.durable;
+                    if let Some((audit, event)) = start.durable {
+                        durable = true;
+                        told.push((Some(audit), event));
+                    }
                     views.replace(known, Assignment { boot: start.after, ..known.assignment.clone() });
                 }
                 Begun::Held(held) => {
                     // A quarantine must not come undone by a power failure.
                     durable |= held.quarantine.is_some();
                     let (after, event) = write_held(&mut tx, &known.assignment, held).await?;
-                    quarantined.extend(event);
+                    told.extend(event.map(|event| (None, event)));
                     views.replace(known, after);
                 }
             }
             begun = true;
         }
         // Last, as everywhere: see the order of locks.
-        for event in &quarantined {
+        for (record, event) in &told {
+            if let Some(record) = record {
+                audit::append(&mut tx, record);
+            }
             events::append(&mut tx, event).await?;
         }
         match (begun, durable) {

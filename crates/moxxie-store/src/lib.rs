@@ -154,8 +154,9 @@ pub struct Start {
     pub after: BootRecord,
     /// The new session.
     pub session: Session,
-    /// Must survive a power failure: this script alone can erase a disk.
-    pub durable: bool,
+    /// This script alone can erase a disk: it must survive a power failure, and is committed with its
+    /// audit record and its event, as a delivery is.
+    pub durable: Option<(AuditRecord, BootEvent)>,
 }
 
 /// What a step of [`Store::boot`] changes.

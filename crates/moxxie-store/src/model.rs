@@ -175,7 +175,7 @@ async fn menu(store: &Store, n: u16, session: u32, site: &Site, now: Timestamp) 
                 first_used_at: None,
                 revoked: false,
             };
-            Ok((Some(Start { after, session, durable: false }.into()), true))
+            Ok((Some(Start { after, session, durable: None }.into()), true))
         })
         .await
         .unwrap()

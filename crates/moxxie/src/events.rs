@@ -28,6 +28,8 @@ const FOLD_MEMORY: usize = 20_000;
 pub enum Note {
     /// An event, and what the machine said of itself.
     Event(BootEvent, Option<Box<MachineSeen>>),
+    /// A machine whose event is written already.
+    Seen(Option<Box<MachineSeen>>),
     /// Answer once everything before this is written.
     Flush(tokio::sync::oneshot::Sender<()>),
 }
@@ -68,6 +70,13 @@ impl EventSink {
         }
     }
 
+    /// Counts an event that a transaction has written, and remembers the machine.
+    pub fn written_already(&self, kind: EventKind, machine: Option<MachineSeen>) {
+        metrics::counter!("moxxie_boot_events_total", "kind" => kind.as_str()).increment(1);
+        // Lost in a full queue, the machine is seen when it next asks.
+        let _ = self.queue.try_send(Note::Seen(machine.map(Box::new)));
+    }
+
     /// Waits until everything pushed before is written, at most this long.
     pub async fn flush(&self, at_most: Duration) {
         let (answer, answered) = tokio::sync::oneshot::channel();
@@ -102,14 +111,16 @@ async fn write(
         let mut events = Vec::new();
         let mut machines: HashMap<MacAddr, MachineSeen> = HashMap::new();
         let mut flushed = Vec::new();
+        let mut elsewhere = false;
         for note in batch.drain(..) {
             match note {
                 Note::Event(event, machine) => {
-                    if let Some(machine) = machine {
-                        let known = machines.remove(&machine.mac_address);
-                        machines.insert(machine.mac_address, machine.after(known));
-                    }
+                    remember(&mut machines, machine);
                     folder.take(event, &mut events);
+                }
+                Note::Seen(machine) => {
+                    remember(&mut machines, machine);
+                    elsewhere = true;
                 }
                 Note::Flush(answer) => flushed.push(answer),
             }
@@ -132,11 +143,21 @@ async fn write(
                 }
             }
         }
+        if elsewhere {
+            told.send_modify(|n| *n += 1);
+        }
         for answer in flushed {
             let _ = answer.send(());
         }
         // A short rest lets a burst gather into few transactions.
         tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
+fn remember(machines: &mut HashMap<MacAddr, MachineSeen>, machine: Option<Box<MachineSeen>>) {
+    if let Some(machine) = machine {
+        let known = machines.remove(&machine.mac_address);
+        machines.insert(machine.mac_address, machine.after(known));
     }
 }
 

@@ -56,6 +56,15 @@ impl Snapshot {
         }
     }
 
+    /// The machine that these claims find, by the first of them that finds one.
+    pub fn machine(&self, claims: &BootClaims) -> Option<MacAddr> {
+        let known = claims
+            .macs()
+            .find_map(|mac| self.by_mac.get(&mac))
+            .or_else(|| self.by_uuid.get(&claims.uuid?.key()))?;
+        Some(known.assignment.spec.mac_address)
+    }
+
     /// The assignment of a MAC, for naming a machine in an event.
     pub fn known(&self, mac: MacAddr) -> Option<&Arc<Known>> {
         self.by_mac.get(&mac)

@@ -50,10 +50,17 @@ impl FromStr for Approval {
 
 /// The use that the codes' key is derived for ([`crate::token::SiteKey::derive`]).
 pub const KEY: &str = "approval";
-/// Machines that may wait in the name of one assignment. Whoever asked longest ago makes room.
+/// Machines that may wait in the name of one assignment, each with a code. Further ones wait for a
+/// place of their own.
 pub const MOST_WAITING: usize = 4;
 /// Wrong codes until all machines that wait show new ones.
 pub const MOST_WRONG: i64 = 5;
+/// Wrong codes in one window, whatever codes were shown: beyond that none counts.
+pub const MOST_WRONG_AT_ALL: i64 = 15;
+/// Somebody else may have the place of a machine that has not asked for this long.
+const STALE: Span = Span::seconds(60);
+/// The code of a machine that lost its place is known for this long.
+const REMEMBERED: Span = Span::minutes(10);
 /// A waiting machine is written down again after this long.
 const NOTED: Span = Span::seconds(30);
 /// A machine that has not asked for this long waits no more.
@@ -94,11 +101,21 @@ impl Asker {
     }
 }
 
+/// Whether this asker shows what is pinned of the machine.
+pub fn is_pinned(known: &Known, asker: &Asker) -> bool {
+    let spec = &known.assignment.spec;
+    let uuid = matches!((spec.uuid, asker.uuid), (Some(pinned), Some(sent)) if pinned.same_machine(&sent));
+    uuid || spec.serial.is_some() && spec.serial == asker.serial
+}
+
 /// A machine that waits.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Waiting {
     /// Who.
     pub asker: Asker,
+    /// The UUID in the byte order that it sent.
+    #[serde(default)]
+    pub uuid: Option<MachineUuid>,
     /// The address it last asked from.
     pub ip: IpAddr,
     /// When it first asked.
@@ -126,8 +143,12 @@ pub struct Asking {
     pub counter: i64,
     /// Wrong codes since then.
     pub wrong: i64,
+    /// Wrong codes in this window.
+    pub wrong_at_all: i64,
     /// Who waits.
     pub waiting: Vec<Waiting>,
+    /// Who lost its place last, the last one at the end.
+    pub displaced: Vec<Waiting>,
     /// Who may be started.
     pub approved: Option<Approved>,
     /// Why the machine was quarantined by itself ([`crate::boot::rival::Contention::Freeze`]).
@@ -145,22 +166,58 @@ impl Asking {
         self.waiting.iter().any(|w| w.asker == *asker)
     }
 
-    /// With this asker among those that wait; `None` when that is written down already.
-    pub fn asked(&self, asker: &Asker, ip: IpAddr, now: Timestamp) -> Option<Asking> {
+    /// With this one among those that wait; `None` when that is written down already, or when there is
+    /// no place for it. Whoever came first keeps its place while it asks, and one address has one place;
+    /// those that show what is pinned (`pinned`) go before all others.
+    pub fn asked(&self, new: Waiting, pinned: impl Fn(&Asker) -> bool) -> Option<Asking> {
+        let now = new.seen_at;
         let mut next = self.clone();
-        if let Some(waiting) = next.waiting.iter_mut().find(|w| w.asker == *asker) {
-            if waiting.ip == ip && now < waiting.seen_at + NOTED {
+        let others = || self.waiting.iter().filter(|w| w.asker != new.asker);
+        if let Some(waiting) = next.waiting.iter_mut().find(|w| w.asker == new.asker) {
+            // An address that another one has the place of.
+            let taken = others().any(|w| w.ip == new.ip && now < w.seen_at + STALE);
+            if taken || (waiting.ip == new.ip && now < waiting.seen_at + NOTED) {
                 return None;
             }
-            (waiting.ip, waiting.seen_at) = (ip, now);
+            *waiting = Waiting { asked_at: waiting.asked_at, ..new };
             return Some(next);
         }
-        if next.waiting.len() >= MOST_WAITING {
-            next.waiting.sort_by_key(|w| w.seen_at);
-            next.waiting.remove(0);
+        let one = pinned(&new.asker);
+        let yields = |w: &Waiting| match pinned(&w.asker) {
+            true => now >= w.seen_at + GONE,
+            false => one || now >= w.seen_at + STALE,
+        };
+        let full = self.waiting.len() >= MOST_WAITING;
+        let leaves = match self.waiting.iter().position(|w| w.ip == new.ip) {
+            Some(at) => Some(at),
+            None if full => (0..self.waiting.len())
+                .filter(|at| yields(&self.waiting[*at]))
+                .min_by_key(|at| (pinned(&self.waiting[*at].asker), self.waiting[*at].seen_at)),
+            None => {
+                next.waiting.push(new);
+                return Some(next);
+            }
+        }?;
+        if !yields(&self.waiting[leaves]) {
+            return None;
         }
-        next.waiting.push(Waiting { asker: asker.clone(), ip, asked_at: now, seen_at: now });
+        let left = std::mem::replace(&mut next.waiting[leaves], new);
+        next.displaced.retain(|w| w.asker != left.asker);
+        next.displaced.push(left);
+        if next.displaced.len() > MOST_WAITING {
+            next.displaced.remove(0);
+        }
         Some(next)
+    }
+
+    /// Those that showed a code not long ago and have lost their place since.
+    pub fn displaced_lately(&self, now: Timestamp) -> impl Iterator<Item = &Waiting> {
+        self.displaced.iter().filter(move |w| now < w.seen_at + REMEMBERED && !self.knows(&w.asker))
+    }
+
+    /// Whether codes are worth nothing any more in this window.
+    pub fn is_guessed_at(&self) -> bool {
+        self.wrong_at_all >= MOST_WRONG_AT_ALL
     }
 
     /// Those that still ask.
@@ -178,9 +235,10 @@ impl Asking {
 
     /// After a wrong code: the [`MOST_WRONG`]th makes every code worthless.
     pub fn missed(&self) -> Asking {
+        let next = Asking { wrong_at_all: self.wrong_at_all.saturating_add(1), ..self.clone() };
         match self.wrong + 1 {
-            MOST_WRONG.. => Asking { wrong: 0, counter: self.counter + 1, ..self.clone() },
-            wrong => Asking { wrong, ..self.clone() },
+            MOST_WRONG.. => Asking { wrong: 0, counter: self.counter + 1, ..next },
+            wrong => Asking { wrong, ..next },
         }
     }
 }
@@ -216,18 +274,49 @@ mod tests {
         assert!(same.count() < 10);
     }
 
+    fn waits(serial: &str, ip: u8, at: i64) -> Waiting {
+        let (asker, at) = (asker(serial, "10.0.0.0/24"), Timestamp(at));
+        Waiting { asker, uuid: None, ip: IpAddr::from([10, 0, 0, ip]), asked_at: at, seen_at: at }
+    }
+
     #[test]
-    fn few_wait_and_few_guesses_are_free() {
-        let ip = IpAddr::from([10, 0, 0, 9]);
+    fn whoever_came_first_keeps_its_place() {
+        let none = |_: &Asker| false;
         let mut asking = Asking::default();
-        for n in 0..20 {
-            let who = asker(&format!("S{n}"), "10.0.0.0/24");
-            asking = asking.asked(&who, ip, Timestamp(n)).unwrap();
-            assert!(asking.knows(&who) && asking.waiting.len() <= MOST_WAITING);
+        for n in 0..4 {
+            asking = asking.asked(waits(&format!("S{n}"), n, 0), none).unwrap();
         }
+        // The line is full, and one address has one place.
+        assert_eq!(asking.asked(waits("S9", 9, 59_999), none), None);
+        assert_eq!(
+            Asking::default().asked(waits("S1", 1, 0), none).unwrap().asked(waits("S2", 1, 9), none),
+            None
+        );
+        // Nobody holds two places by asking for both from one address.
+        assert_eq!(asking.asked(waits("S1", 0, 40_000), none), None);
+        // The machine itself finds a place, and keeps it.
+        let own = |asker: &Asker| asker.serial == Serial::known("OWN1");
+        let with = asking.asked(waits("OWN1", 7, 10), own).unwrap();
+        assert!(with.knows(&waits("OWN1", 7, 0).asker) && with.waiting.len() == MOST_WAITING);
+        assert_eq!(with.displaced_lately(Timestamp(20)).count(), 1);
+        assert_eq!(with.displaced_lately(Timestamp(600_000)).count(), 0);
+        let mut with = with;
+        for n in 10..30 {
+            with = with.asked(waits(&format!("S{n}"), n, 100_000), own).unwrap_or(with);
+        }
+        assert!(with.knows(&waits("OWN1", 7, 0).asker) && with.displaced.len() <= MOST_WAITING);
+        // A place that nobody asks from is free.
+        let later = asking.asked(waits("S9", 9, 60_000), none).unwrap();
+        assert!(later.knows(&waits("S9", 9, 0).asker) && later.waiting.len() == MOST_WAITING);
+    }
+
+    #[test]
+    fn few_guesses_are_free() {
+        let none = |_: &Asker| false;
         let last = asker("S19", "10.0.0.0/24");
-        assert_eq!(asking.asked(&last, ip, Timestamp(29_000)), None);
-        assert!(asking.asked(&last, ip, Timestamp(30_019)).is_some());
+        let mut asking = Asking::default().asked(waits("S19", 9, 19), none).unwrap();
+        assert_eq!(asking.asked(waits("S19", 9, 29_000), none), None);
+        assert!(asking.asked(waits("S19", 9, 30_019), none).is_some());
         assert_eq!(asking.waiting_now(Timestamp(120_018)).count(), 1);
 
         for wrong in 1..MOST_WRONG {
@@ -236,6 +325,11 @@ mod tests {
         }
         asking = asking.missed();
         assert_eq!((asking.wrong, asking.counter), (0, 1));
+        for n in 5..MOST_WRONG_AT_ALL {
+            assert!(!asking.is_guessed_at(), "{n}");
+            asking = asking.missed();
+        }
+        assert!(asking.is_guessed_at() && asking.counter == 3);
 
         let given = asking.given(&last, Timestamp(5), Timestamp(9));
         assert!(given.approves(&last, Timestamp(8)) && !given.approves(&last, Timestamp(9)));

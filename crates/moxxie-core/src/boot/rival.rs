@@ -42,6 +42,9 @@ impl FromStr for Contention {
 pub enum Rival {
     /// By its UUID or serial number; which of them.
     Identity(&'static str),
+    /// It leaves out the UUID or serial number of the machine that boots, at another address; which
+    /// of them.
+    Silent(&'static str),
     /// By its network; the address that asked before.
     Place(IpAddr),
 }
@@ -56,6 +59,14 @@ pub fn is_live(record: &BootRecord, site: &Site, now: Timestamp) -> bool {
     }
 }
 
+/// The UUID and serial number that are pinned, or bound in the open window.
+fn expected<'a>(known: &'a Known, record: &'a BootRecord) -> (Option<MachineUuid>, Option<&'a Serial>) {
+    let spec = &known.assignment.spec;
+    let open = record.state.is_open();
+    let uuid = spec.uuid.or(record.bound_uuid.filter(|_| open));
+    (uuid, spec.serial.as_ref().or(record.bound_serial.as_ref().filter(|_| open)))
+}
+
 /// In what this UUID and serial number differ from what is pinned, or bound in the open window.
 pub fn differs(
     known: &Known,
@@ -63,16 +74,27 @@ pub fn differs(
     uuid: Option<MachineUuid>,
     serial: Option<&Serial>,
 ) -> Option<&'static str> {
-    let spec = &known.assignment.spec;
-    let open = record.state.is_open();
-    let pinned_uuid = spec.uuid.or(record.bound_uuid.filter(|_| open));
-    let pinned_serial = spec.serial.as_ref().or(record.bound_serial.as_ref().filter(|_| open));
-    match (pinned_uuid, uuid) {
+    let (expected_uuid, expected_serial) = expected(known, record);
+    match (expected_uuid, uuid) {
         (Some(pinned), Some(sent)) if !pinned.same_machine(&sent) => return Some("UUID"),
         _ => {}
     }
-    match (pinned_serial, serial) {
+    match (expected_serial, serial) {
         (Some(pinned), Some(sent)) if pinned != sent => Some("serial number"),
+        _ => None,
+    }
+}
+
+/// What of the pinned or bound UUID and serial number this asker leaves out.
+fn leaves_out(
+    known: &Known,
+    record: &BootRecord,
+    uuid: Option<MachineUuid>,
+    serial: Option<&Serial>,
+) -> Option<&'static str> {
+    match expected(known, record) {
+        (Some(_), _) if uuid.is_none() => Some("UUID"),
+        (_, Some(_)) if serial.is_none() => Some("serial number"),
         _ => None,
     }
 }
@@ -81,7 +103,8 @@ pub fn differs(
 ///
 /// A change of the network alone is no rival when UUID and serial number are those of the machine
 /// that was started and its config is not fetched yet: it tries its other NIC. Without a UUID
-/// nothing shows that it is the same machine.
+/// nothing shows that it is the same machine. A later stage of one boot may say less of the machine
+/// than an earlier one did, but then at the same address.
 pub fn rival(
     known: &Known,
     record: &BootRecord,
@@ -97,6 +120,9 @@ pub fn rival(
         return Some(Rival::Identity(what));
     }
     let before = record.asked_from?;
+    if let Some(what) = leaves_out(known, record, uuid, serial).filter(|_| before != peer.to_canonical()) {
+        return Some(Rival::Silent(what));
+    }
     let same = matches!((record.bound_uuid, uuid), (Some(a), Some(b)) if a.same_machine(&b))
         && record.bound_serial.as_ref() == serial;
     let moved = same && record.state == BootState::Booting;
@@ -112,6 +138,9 @@ impl Rival {
         match self {
             Rival::Identity(what) => {
                 format!("two machines ask as {node}: {peer} shows another {what} than the one that boots")
+            }
+            Rival::Silent(what) => {
+                format!("two machines ask as {node}: {peer} shows no {what}, unlike the one that boots")
             }
             Rival::Place(before) => {
                 format!("two machines ask as {node}: {before}, which boots now, and {peer}")

@@ -129,7 +129,8 @@ pub fn may_fetch(
 
 /// Whether the holder of this session's genuine config token is a second machine beside the one
 /// that boots: it asks from another network than the one that was last started, or was delivered
-/// its config. Its token may be stolen, or its own and superseded.
+/// its config; or its session was ended by that of another address. Its token may be stolen, or its
+/// own and superseded.
 pub fn rival(session: &Session, known: &Known, peer: IpAddr, site: &Site, now: Timestamp) -> Option<Rival> {
     let assignment = &known.assignment;
     let record = assignment.boot.settled(site, now);
@@ -140,7 +141,9 @@ pub fn rival(session: &Session, known: &Known, peer: IpAddr, site: &Site, now: T
         return None;
     }
     let before = record.asked_from?;
-    (site.token_network(before) != site.token_network(peer)).then_some(Rival::Place(before))
+    let elsewhere = site.token_network(before) != site.token_network(peer);
+    let lost = session.revoked && session.ip.to_canonical() != before && peer.to_canonical() != before;
+    (elsewhere || lost).then_some(Rival::Place(before))
 }
 
 /// Whether the session's report token may still report. Reports are taken after the window has

@@ -13,7 +13,7 @@ async fn menu(store: &Store, id: u8, ip: [u8; 4], site: &Site, now: Timestamp) {
         let known = view.by_mac.first().unwrap();
         let session = Session { ip: IpAddr::from(ip), ..session(id, known, site, now) };
         let after = known.assignment.boot.started(None, None, IpAddr::from(ip), site, now);
-        Ok((Some(Begun::Start(Start { after, session, durable: false })), ()))
+        Ok((Some(Begun::Start(Start { after, session, durable: None })), ()))
     });
     given.await.unwrap();
 }

@@ -1,7 +1,7 @@
 //! Machines that wait for an operator: what is written when one asks, is approved, or is frozen.
 
 use super::*;
-use moxxie_core::boot::approval::Asker;
+use moxxie_core::boot::approval::{Asker, Waiting};
 use moxxie_core::boot::event::BootEvent;
 
 fn asker(site: &Site) -> Asker {
@@ -29,11 +29,17 @@ pub(crate) async fn gate(store: &Store, site: &Site) {
     let ip = std::net::IpAddr::from([10, 0, 0, 9]);
     store.create_assignment("a70", &machine(70, "p1"), &armed(false, site, t), &by(1)).await.unwrap();
     let read = async || store.assignment(mac(70)).await.unwrap().unwrap().assignment;
-    assert!(store.waiting(10).await.unwrap().is_empty());
+    let new = Waiting { asker: who.clone(), uuid: None, ip, asked_at: t, seen_at: t };
+    assert!(store.waiting(None, 10).await.unwrap().is_empty());
 
-    hold(store, |boot| BootRecord { asking: boot.asking.asked(&who, ip, t).unwrap(), ..boot.clone() }, None)
-        .await;
-    let waiting = store.waiting(10).await.unwrap();
+    hold(
+        store,
+        |boot| BootRecord { asking: boot.asking.asked(new.clone(), |_| false).unwrap(), ..boot.clone() },
+        None,
+    )
+    .await;
+    let waiting = store.waiting(None, 10).await.unwrap();
+    assert!(store.waiting(Some(mac(70)), 10).await.unwrap().is_empty());
     assert_eq!((waiting.len(), waiting[0].boot.asking.waiting[0].ip), (1, ip));
     assert_eq!((read().await.boot.state, read().await.revision), (BootState::Armed, 1));
 

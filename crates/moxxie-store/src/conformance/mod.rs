@@ -119,7 +119,7 @@ pub(crate) async fn start(store: &Store, n: u16, session_id: u8, site: &Site, no
             let known = view.by_mac.first().unwrap();
             let session = session(session_id, known, site, now);
             let after = known.assignment.boot.started(None, None, session.ip, site, now);
-            Ok((Some(Start { after, session, durable: false }.into()), ()))
+            Ok((Some(Start { after, session, durable: None }.into()), ()))
         })
         .await
         .unwrap();

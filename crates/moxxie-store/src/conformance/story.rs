@@ -217,7 +217,7 @@ async fn boots(store: &Store, site: &Site, t: Timestamp) {
     let foreign = store
         .boot_alone::<(), Fine>(&claims(22), None, |_| {
             let session = session(99, &view.by_mac[0], site, t);
-            Ok((Some(Start { after: BootRecord::default(), session, durable: false }.into()), ()))
+            Ok((Some(Start { after: BootRecord::default(), session, durable: None }.into()), ()))
         })
         .await;
     assert!(matches!(foreign, Err(StepError::Store(StoreError::NotFound(_)))));

@@ -6,7 +6,7 @@ use crate::cli::out::{self, Column};
 use anyhow::bail;
 use moxxie_core::mac::MacAddr;
 use reqwest::Method;
-use serde_json::{Value, json};
+use serde_json::json;
 use std::process::ExitCode;
 
 const COLUMNS: &[Column] = &[
@@ -18,6 +18,8 @@ const COLUMNS: &[Column] = &[
     ("UUID", "uuid"),
     ("SINCE", "asked_at"),
 ];
+
+const APPROVALS: [&str; 4] = ["api", "v1", "boot", "approvals"];
 
 /// Who, and how that is known.
 #[derive(Debug, clap::Args)]
@@ -40,8 +42,8 @@ pub struct ApproveArgs {
 /// Runs `moxxie approve`.
 pub async fn run(options: &ClientOptions, args: ApproveArgs) -> anyhow::Result<ExitCode> {
     let client = options.client()?;
-    let waiting = client.list(&["api", "v1", "boot", "approvals"], &[], None).await?;
     let Some(what) = args.what else {
+        let waiting = client.list(&APPROVALS, &[], None).await?;
         out::list(options.output, &waiting, COLUMNS)?;
         return Ok(ExitCode::SUCCESS);
     };
@@ -51,22 +53,24 @@ pub async fn run(options: &ClientOptions, args: ApproveArgs) -> anyhow::Result<E
         (true, None) if args.without_code => {
             bail!("--without-code needs a MAC address: moxxie approve MAC --without-code")
         }
-        (true, None) => (the_only(&waiting, &what)?, json!({ "code": what })),
-        (false, Some(code)) => (what.parse::<MacAddr>()?.to_string(), json!({ "code": code })),
+        (true, None) => (None, json!({ "code": what })),
+        (false, Some(code)) => (Some(what.parse::<MacAddr>()?.to_string()), json!({ "code": code })),
         (false, None) if args.without_code => {
-            (what.parse::<MacAddr>()?.to_string(), json!({ "override": true }))
+            (Some(what.parse::<MacAddr>()?.to_string()), json!({ "override": true }))
         }
         (false, None) => bail!("give the code on its screen: moxxie approve {what} --code CODE"),
     };
-    let path = ["api", "v1", "boot", "assignments", &mac, "approve"];
-    let reply = client
-        .call::<&str>(Method::POST, &path, &[], None, Some(&body))
-        .await
-        .map_err(|error| hinted(error, &mac))?;
+    let path = match &mac {
+        Some(mac) => vec!["api", "v1", "boot", "assignments", mac, "approve"],
+        None => APPROVALS.to_vec(),
+    };
+    let reply = client.call::<&str>(Method::POST, &path, &[], None, Some(&body)).await;
+    let reply = reply.map_err(|error| hinted(error, mac.as_deref()))?;
     if !out::object(options.output, &reply.body)? {
         let text = |key: &str| out::cell(&reply.body[key]);
         out::line(format!(
-            "{mac}  {}  approved: boots {} when it next asks",
+            "{}  {}  approved: boots {} when it next asks",
+            text("mac_address"),
             text("node_name"),
             text("boot_profile")
         ))?;
@@ -76,58 +80,12 @@ pub async fn run(options: &ClientOptions, args: ApproveArgs) -> anyhow::Result<E
 
 /// The refusal of a wrong code with the machine and the next step: the code changes after a few
 /// wrong ones.
-fn hinted(error: ClientError, mac: &str) -> ClientError {
+fn hinted(error: ClientError, mac: Option<&str>) -> ClientError {
     let ClientError::Refused(mut problem) = error else { return error };
-    if problem.status == 422 {
+    if let (422, Some(mac)) = (problem.status, mac) {
         problem.hint = Some(format!(
             "look at the screen of {mac} again, its code may have changed; next step: moxxie approve {mac} --code CODE"
         ));
     }
     ClientError::Refused(problem)
-}
-
-/// The one machine that waits. A wrong guess counts against the machine it is made for, so a code
-/// is not tried on one after the other.
-fn the_only(waiting: &[Value], code: &str) -> anyhow::Result<String> {
-    let mut macs: Vec<&str> = waiting.iter().filter_map(|w| w["mac_address"].as_str()).collect();
-    macs.sort_unstable();
-    macs.dedup();
-    match macs.as_slice() {
-        [one] => Ok((*one).to_owned()),
-        [] => bail!("no machine waits for approval"),
-        many => bail!(
-            "{} machines wait ({}): say which one shows it: moxxie approve MAC --code {code}",
-            many.len(),
-            many.join(", ")
-        ),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::cli::fake::{Answer, Fake};
-    use crate::cli::{Cli, Command};
-    use clap::Parser as _;
-
-    #[tokio::test]
-    async fn a_wrong_code_names_the_machine_and_the_next_step() {
-        let wrong = json!({"title": "Invalid", "detail": "code: is not the code on its screen",
-            "errors": [{"pointer": "/code", "message": "is not the code on its screen"}]});
-        let waits = json!({"items": [{"mac_address": "52:54:00:12:34:56"}], "next": null});
-        let fake = Fake::start(vec![Answer::json(200, waits), Answer::json(422, wrong)]);
-        let cli = Cli::try_parse_from(["moxxie", "--server", &fake.url, "approve", "0471"]).unwrap();
-        let Command::Approve(args) = cli.command else { panic!("not approve") };
-        let error = run(&cli.options, args).await.unwrap_err().to_string();
-        assert!(error.ends_with("moxxie approve 52:54:00:12:34:56 --code CODE"), "{error}");
-    }
-
-    #[test]
-    fn a_code_alone_is_for_the_one_that_waits() {
-        let waits = |mac: &str| json!({ "mac_address": mac });
-        assert!(the_only(&[], "0471").unwrap_err().to_string().contains("no machine waits"));
-        assert_eq!(the_only(&[waits("a"), waits("a")], "0471").unwrap(), "a");
-        let error = the_only(&[waits("a"), waits("b")], "0471").unwrap_err().to_string();
-        assert!(error.contains("moxxie approve MAC --code 0471"), "{error}");
-    }
 }

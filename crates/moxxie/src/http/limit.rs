@@ -11,6 +11,7 @@ use axum::extract::Request;
 use axum::http::StatusCode;
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
+use moxxie_core::boot::claims::BootClaims;
 use moxxie_core::boot::event::EventKind;
 use moxxie_core::mac::MacAddr;
 use std::net::IpAddr;
@@ -82,7 +83,7 @@ pub async fn limited(app: &Arc<App>, peer: IpAddr, request: Request, next: Next)
         let claims = request.uri().query().and_then(|query| Query::parse(query).ok()).unwrap_or_default();
         let kind = Kind::of(path, &claims);
         let mac = match kind {
-            Kind::Script => label(&claims, "mac").and_then(|text| text.parse().ok()),
+            Kind::Script => asker(app, &claims),
             Kind::Config => path.split('/').nth(4).and_then(mac),
             _ => None,
         };
@@ -181,6 +182,14 @@ fn failed(app: &App, peer: IpAddr) {
 fn is_due(app: &App, mac: MacAddr) -> bool {
     let snapshot = app.snapshots.current();
     snapshot.as_ref().and_then(|snapshot| snapshot.known(mac)).is_some_and(|known| may_boot(known))
+}
+
+/// In whose name somebody asks: the machine that the claims find, by whichever of them, else the MAC
+/// address that was named.
+fn asker(app: &App, query: &Query) -> Option<MacAddr> {
+    let claims = BootClaims::parse(query.pairs()).ok()?;
+    let found = app.snapshots.current().as_ref().and_then(|snapshot| snapshot.machine(&claims));
+    found.or_else(|| claims.macs().next())
 }
 
 /// An event, at most one a minute of a machine: the log folds them. Machines that nobody assigned

@@ -51,7 +51,7 @@ pub fn described() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(assignments::arm::arm))
         .routes(routes!(assignments::arm::disarm))
         .routes(routes!(approvals::approve))
-        .routes(routes!(approvals::list))
+        .routes(routes!(approvals::list, approvals::approve_code))
         .routes(routes!(explain::explain))
         .routes(routes!(machines::list))
         .routes(routes!(downloads::list))

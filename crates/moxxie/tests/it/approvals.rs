@@ -190,3 +190,122 @@ async fn the_machines_own_word_is_above_its_profiles() {
     site.arm(MAC).await;
     assert!(!screen(&site, "10.0.0.50", "SN1").await.contains("/configs/"));
 }
+
+/// What an admin's profile asks for is not taken back by an operator, on any way.
+#[tokio::test]
+async fn an_operator_does_not_waive_an_approval_or_widen_networks() {
+    let site = site().await;
+    site.patch(&format!("{PROFILES}/deb"), json!({"provisioning": ["10.0.1.0/24"]})).await.is(200);
+    let token = site.operator().await.to_owned();
+    let uri = format!("{ASSIGNMENTS}/{MAC}");
+    let send = async |method: &str, uri: &str, body: Value| {
+        site.call(method, uri).token(&token).json(&body).send().await
+    };
+    let body = |more: Value| {
+        let mut body = json!({"mac_address": MAC, "node_name": "n1", "boot_profile": "deb"});
+        body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        body
+    };
+    for more in [json!({"approval": "auto"}), json!({"provisioning": ["10.0.1.0/24", "10.0.2.0/24"]})] {
+        let mut new = body(more.clone());
+        (new["mac_address"], new["node_name"]) = (json!("52:54:00:00:00:12"), json!("n2"));
+        let mut item = body(more.clone());
+        item["kind"] = json!("assignment");
+        for answer in [
+            send("POST", ASSIGNMENTS, new).await,
+            send("PUT", &uri, body(more.clone())).await,
+            send("PATCH", &uri, more.clone()).await,
+            send("POST", "/api/v1/boot/apply", json!({"items": [item]})).await,
+        ] {
+            assert!(answer.problem(403)["detail"].as_str().unwrap().contains("needs the role admin"));
+        }
+    }
+    // Narrower is anybody's who may change it; what an admin has set stays.
+    send("PATCH", &uri, json!({"provisioning": ["10.0.1.16/28"], "approval": "manual"})).await.is(200);
+    site.patch(&uri, json!({"provisioning": ["10.0.2.0/24"], "approval": "auto"})).await.is(200);
+    send("PATCH", &uri, json!({"node_name": "n3"})).await.is(200);
+    // The address that an explanation assumes is one of the narrowest list.
+    let told = site.get(&format!("/api/v1/boot/explain?mac={MAC}")).await.is(200).json();
+    assert_eq!(told["machine"]["ip"], "10.0.2.1");
+    let told = site.get(&format!("/api/v1/boot/explain?mac={MAC}&ip=10.0.1.9")).await.is(200).json();
+    let next = told["decision"]["next_step"].as_str().unwrap();
+    assert!(next.ends_with("--provisioning NETWORK"), "{next}");
+    // A quarantine is not lifted by silence.
+    site.patch(&uri, json!({"quarantined": true})).await.is(200);
+    site.call("PUT", &uri).json(&body(json!({}))).send().await.is(200);
+    assert_eq!(site.get(&uri).await.json()["quarantined"], true);
+    site.call("PUT", &uri).json(&body(json!({"quarantined": false}))).send().await.is(200);
+    assert_eq!(site.get(&uri).await.json()["quarantined"], false);
+}
+
+#[tokio::test]
+async fn fifteen_wrong_codes_end_the_guessing() {
+    let site = site().await;
+    let wrong = async || {
+        let now = code(&screen(&site, "10.0.0.50", "SN1").await);
+        let wrong = format!("{:04}", (now.parse::<u32>().unwrap() + 1) % 10_000);
+        approve(&site, json!({"code": wrong})).await
+    };
+    for _ in 0..15 {
+        assert_eq!(wrong().await.pointers(), ["/code"]);
+    }
+    let now = code(&screen(&site, "10.0.0.50", "SN1").await);
+    let refused = approve(&site, json!({"code": now})).await.problem(409);
+    assert!(refused["detail"].as_str().unwrap().contains("arm it again"), "{refused}");
+    site.arm(MAC).await;
+    let now = code(&screen(&site, "10.0.0.50", "SN1").await);
+    approve(&site, json!({"code": now})).await.is(200);
+}
+
+#[tokio::test]
+async fn a_code_alone_finds_its_machine() {
+    const UUID: &str = "4c4c4544-004b-3510-8051-b4c04f4c4d32";
+    const OTHER: &str = "52:54:00:00:00:12";
+    let site = site().await;
+    site.assign(OTHER, "n2", "deb", json!({})).await;
+    let token = site.operator().await.to_owned();
+    let give = async |code: &str| {
+        site.call("POST", APPROVALS).token(&token).json(&json!({"code": code})).send().await
+    };
+    give("0471").await.problem(409);
+    let read = async |mac: &str, peer: &str| {
+        let uri = format!("/boot/menu.ipxe?mac={mac}&uuid={UUID}");
+        site.anonymous("GET", &uri).from(peer).send().await.is(200).text()
+    };
+    let (one, two) = (code(&read(MAC, "10.0.0.50").await), code(&read(OTHER, "10.0.0.51").await));
+    let who = waiting(&site).await;
+    assert_eq!((who.len(), &who[0]["uuid"], &who[1]["uuid"]), (2, &json!(UUID), &json!(UUID)));
+    let mut none = 0;
+    while [&one, &two].contains(&&format!("{none:04}")) {
+        none += 1;
+    }
+    assert_eq!(give(&format!("{none:04}")).await.pointers(), ["/code"]);
+    assert_eq!(actions(&site, "assignment.approve").await, vec!["assignment.approve-refused"; 2]);
+    if one == two {
+        let refused = give(&one).await.problem(409);
+        assert!(refused["detail"].as_str().unwrap().contains(OTHER), "{refused}");
+        return;
+    }
+    let approved = give(&two).await.is(200).json();
+    assert_eq!(approved["mac_address"], OTHER);
+    assert!(read(OTHER, "10.0.0.51").await.contains("/configs/"));
+    assert!(!read(MAC, "10.0.0.50").await.contains("/configs/"));
+}
+
+/// Others in the line do not take a machine's place; they wait for one.
+#[tokio::test]
+async fn newcomers_wait_for_a_place() {
+    let site = site().await;
+    let first = code(&screen(&site, "10.0.0.50", "SN1").await);
+    for n in 1..9 {
+        screen(&site, &format!("10.0.0.{}", 50 + n), &format!("SN{n}x")).await;
+    }
+    assert_eq!(waiting(&site).await.len(), 4);
+    let told = screen(&site, "10.0.0.99", "SN99").await;
+    assert!(told.contains("others wait for approval as n1") && told.contains("chain --replace"), "{told}");
+    approve(&site, json!({"code": first})).await.is(200);
+    assert!(screen(&site, "10.0.0.50", "SN1").await.contains("/configs/"));
+    // The approval has left a place.
+    site.arm(MAC).await;
+    code(&screen(&site, "10.0.0.99", "SN99").await);
+}

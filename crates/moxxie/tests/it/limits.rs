@@ -66,6 +66,27 @@ async fn a_machine_in_a_loop_is_slowed_down_and_nobody_else_can_do_that_to_it() 
     }
 }
 
+/// Other names of one machine are counted as the machine.
+#[tokio::test]
+async fn a_machine_is_one_by_whatever_it_is_named() {
+    const UUID: &str = "4c4c4544-004b-3510-8051-b4c04f4c4d32";
+    let site = Site::with("[limits]\nmachine_per_minute = 60\n").await;
+    site.profile(talos("cp")).await;
+    site.assign(MAC, "cp-1", "cp", json!({"armed": false, "uuid": UUID})).await;
+    for n in 0..60 {
+        let uri = match n % 3 {
+            1 => format!("/boot/menu.ipxe?uuid={UUID}"),
+            2 => format!("/boot/menu.ipxe?mac=52:54:00:01:00:{n:02x}&mac1={MAC}"),
+            // Also the first, which makes memory know the machine.
+            _ => format!("/boot/menu.ipxe?mac={MAC}"),
+        };
+        site.boot(&uri).await.is(200);
+    }
+    must_wait(&site.boot(&format!("/boot/menu.ipxe?uuid={UUID}")).await);
+    must_wait(&site.boot(&format!("/boot/menu.ipxe?mac=52:54:00:01:00:ff&mac1={MAC}")).await);
+    site.boot(&menu(1)).await.is(200);
+}
+
 #[tokio::test]
 async fn a_token_of_the_api_has_its_own_rate() {
     let site = Site::with("[limits]\napi_per_second = 5\napi_burst = 20\n").await;

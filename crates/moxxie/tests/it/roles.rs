@@ -96,6 +96,8 @@ const ROUTES: &[(&str, &str, For, &str, &str)] = &[
     // Needs a machine that waits: `approvals.rs` counts its records.
     ("post", "/api/v1/boot/assignments/{mac}/approve", For::Operator, r#"{"code":"0000"}"#, ""),
     ("get", "/api/v1/boot/approvals", For::Viewer, "", ""),
+    // As the one above it, of whichever machine shows the code.
+    ("post", "/api/v1/boot/approvals", For::Operator, r#"{"code":"0000"}"#, ""),
     ("get", "/api/v1/boot/explain", For::Viewer, "", ""),
     ("get", "/api/v1/boot/machines", For::Viewer, "", ""),
     ("get", "/api/v1/boot/downloads", For::Viewer, "", ""),
@@ -187,7 +189,8 @@ fn every_route_has_a_row_and_every_row_a_route() {
                 || !audit.is_empty()
                 || path.starts_with("/api/v1/uploads")
                 || path.ends_with("/extract")
-                || path.ends_with("/approve"),
+                || path.ends_with("/approve")
+                || path.ends_with("/approvals"),
             "{method} {path} leaves no audit record"
         );
     }

@@ -12,11 +12,12 @@ use crate::waves;
 use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Response};
 use moxxie_core::assignment::BootPolicy;
+use moxxie_core::audit::AuditRecord;
 use moxxie_core::boot::claims::BootClaims;
 use moxxie_core::boot::decide::{
     Ask, BootView, Decision, Known, LostRule, Outcome, Shelf, Wait, decide, most_starts,
 };
-use moxxie_core::boot::event::EventKind;
+use moxxie_core::boot::event::{BootEvent, EventKind};
 use moxxie_core::boot::session::Session;
 use moxxie_core::boot::state::BootRecord;
 use moxxie_core::ipxe::word::MAX_WORD;
@@ -269,7 +270,10 @@ fn start_or_say(
     // Before anything is prepared: a waiting machine asks again and again.
     let boot = match waiting::turn_script(app, request, known) {
         Ok(Some(text)) => return (None, reply::script(text), waiting::waits(known, decision.lost)),
-        Ok(None) => boot_script(app, request, known, after, session),
+        Ok(None) => boot_script(app, request, known, after, session).map(|(text, mut start)| {
+            start.durable = is_delivery(known).then(|| delivery(app, request, known, &start, &decision));
+            (text, start)
+        }),
         Err(error) => Err(error),
     };
     match boot {
@@ -322,8 +326,46 @@ fn boot_script(
         revoked: false,
     };
     app.limits.good(session.id.0);
-    let durable = most_starts(machine.spec) == 1;
-    Ok((text, Start { after: after.clone(), session, durable }))
+    Ok((text, Start { after: after.clone(), session, durable: None }))
+}
+
+/// Whether the script alone is the delivery: it can erase a disk, and no config counts.
+fn is_delivery(known: &Known) -> bool {
+    most_starts(&known.shelf.profile.spec) == 1
+}
+
+/// What is committed with such a script.
+fn delivery(
+    app: &App,
+    request: &Request<'_>,
+    known: &Known,
+    start: &Start,
+    decision: &Decision,
+) -> (AuditRecord, BootEvent) {
+    let mac = known.assignment.spec.mac_address;
+    let audit = AuditRecord {
+        seq: 0,
+        at: request.now,
+        actor: format!("machine {}", request.claims.mac.unwrap_or(mac)),
+        action: "boot.start".into(),
+        target: format!("assignment {mac}"),
+        peer: Some(request.peer.to_canonical().to_string()),
+        before: None,
+        after: Some(serde_json::json!({
+            "node_name": known.assignment.spec.node_name, "boot_profile": known.shelf.profile.spec.name,
+            "starts": start.after.starts, "generation": start.after.generation,
+        })),
+    };
+    let event = app.event(decision.event, Some(mac), Some(request.peer), &told(decision));
+    (audit, event)
+}
+
+/// Cause and next step, as events tell them.
+fn told(decision: &Decision) -> String {
+    match decision.next_step.as_str() {
+        "" => decision.reason.clone(),
+        next => format!("{} ({next})", decision.reason),
+    }
 }
 
 /// The answer to a machine whose boot is due but cannot be prepared: the disk. Its window stays.
@@ -393,7 +435,7 @@ pub fn script_of(
         Outcome::Wait { known, wait: Wait::Approval(_), .. } => {
             waiting::approval_script(request, known, moxxie_core::secret::MASK).map(Some)
         }
-        Outcome::Wait { known, wait: Wait::Frozen, .. } | Outcome::Freeze { known, .. } => {
+        Outcome::Wait { known, wait: Wait::Frozen | Wait::Place, .. } | Outcome::Freeze { known, .. } => {
             waiting::frozen_script(request, known, &decision.reason, &capitalized(&decision.next_step))
                 .map(Some)
         }
@@ -495,10 +537,7 @@ fn note(app: &App, request: &Request<'_>, decision: &Decision, known_by: Option<
     if let Some((mac, profile)) = boots {
         app.downloads.booted.note(request.peer, mac, profile, request.now);
     }
-    let message = match decision.next_step.as_str() {
-        "" => decision.reason.clone(),
-        next => format!("{} ({next})", decision.reason),
-    };
+    let message = told(decision);
     let mac = match decision.event {
         EventKind::BootContention => {
             metrics::counter!("moxxie_boot_contention_total").increment(1);
@@ -534,7 +573,11 @@ fn note(app: &App, request: &Request<'_>, decision: &Decision, known_by: Option<
             "boot decision: {}", decision.reason
         );
     }
-    app.events.push(event, machine);
+    match &decision.outcome {
+        // Its event was committed with its start.
+        Outcome::Boot { known, .. } if is_delivery(known) => app.events.written_already(event.kind, machine),
+        _ => app.events.push(event, machine),
+    }
 }
 
 /// The outcome in the API's words.

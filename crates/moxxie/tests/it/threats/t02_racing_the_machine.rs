@@ -164,3 +164,65 @@ async fn t02_alarms_do_not_flood_the_log() {
     menu(&site, PEERS[1], "&uuid=4c4c4544-004b-3510-8051-b4c04f4c4d99").await;
     assert_eq!(site.messages("boot.contention").await.len(), 2);
 }
+
+/// To leave out what the machine has said of itself is no way around the alarm, nor is one network;
+/// from outside the provisioning networks nobody is alarmed.
+#[tokio::test]
+async fn t02_a_rival_in_the_same_network_that_says_less_is_an_alarm() {
+    const UUID: &str = "&uuid=4c4c4544-004b-3510-8051-b4c04f4c4d32";
+    let site = Site::with("[access]\nprovisioning = [\"10.0.0.0/16\"]").await;
+    let mut profile = debian("deb");
+    profile["contention"] = json!("freeze");
+    site.profile(profile).await;
+    site.assign(MAC, "n1", "deb", json!({})).await;
+    menu(&site, PEERS[0], UUID).await;
+    // Its own later stage, at its own address.
+    menu(&site, PEERS[0], "").await;
+    for more in ["", "&uuid=4c4c4544-004b-3510-8051-b4c04f4c4d99"] {
+        assert!(menu(&site, "10.9.0.9", more).await.contains("outside the provisioning networks"));
+    }
+    assert!(site.messages("boot.contention").await.is_empty());
+    assert!(menu(&site, "10.0.0.51", "").await.contains("shows no UUID"));
+    assert_eq!(site.messages("machine.quarantined").await.len(), 1);
+    // From outside it looks like any other.
+    assert!(menu(&site, "10.9.0.9", "").await.contains("outside the provisioning networks"));
+}
+
+/// Two in one network that say nothing of themselves: the loser's genuine token tells.
+#[tokio::test]
+async fn t02_the_loser_of_a_race_in_one_network_is_an_alarm() {
+    let site = Site::start().await;
+    site.profile(debian("deb")).await;
+    site.assign(MAC, "n1", "deb", json!({})).await;
+    let config = async |peer: &str| {
+        let script = menu(&site, peer, "").await;
+        let config =
+            script.split_whitespace().find_map(|word| word.split_once("10.0.0.1:8080/boot/configs/"));
+        format!("/boot/configs/{}", config.unwrap().1)
+    };
+    let (one, two) = (config("10.0.0.50").await, config("10.0.0.51").await);
+    site.anonymous("GET", &one).from("10.0.0.50").send().await.is(200);
+    assert!(site.messages("boot.contention").await.is_empty());
+    site.anonymous("GET", &two).from("10.0.0.51").send().await.is(403);
+    assert_eq!(site.messages("boot.contention").await.len(), 1);
+}
+
+/// Where the script alone can erase a disk, it leaves what a delivered config leaves.
+#[tokio::test]
+async fn t02_a_script_that_is_the_delivery_is_in_the_audit_log() {
+    let site = Site::start().await;
+    let mut profile = debian("deb");
+    (profile["config_template"], profile["destructive"]) = (json!(null), json!(true));
+    site.profile(profile).await;
+    site.assign(MAC, "n1", "deb", json!({})).await;
+    menu(&site, PEERS[0], "").await;
+    let records = audit_of(&site, "boot.start").await;
+    assert_eq!(records.len(), 1);
+    assert_eq!(
+        (&records[0]["actor"], &records[0]["peer"]),
+        (&json!(format!("machine {MAC}")), &json!(PEERS[0]))
+    );
+    assert_eq!(site.messages("boot").await.len(), 1);
+    menu(&site, PEERS[0], "").await;
+    assert_eq!(audit_of(&site, "boot.start").await.len(), 1);
+}

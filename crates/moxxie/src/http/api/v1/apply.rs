@@ -238,6 +238,7 @@ impl Work<'_> {
         let spec = machine::spec(input, &profile, old.as_ref().map(|k| &k.assignment), "apply")?;
         let before = old.as_ref().and_then(|k| k.assignment.spec.provisioning.as_ref());
         check::provisioning(spec.provisioning.as_ref(), before, &self.config.site)?;
+        machine::may(self.actor.role, &spec, &profile, old.as_ref())?;
         let name = spec.mac_address.to_string();
         if self.done.iter().any(|d| d.kind == "assignment" && d.name == name) {
             return Err(ApiError::field("/mac_address", format!("{name} stands twice in this set")));

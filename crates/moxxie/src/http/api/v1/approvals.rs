@@ -13,7 +13,7 @@ use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::Response;
-use moxxie_core::access::Role;
+use moxxie_core::access::{Actor, Role};
 use moxxie_core::assignment::Assignment;
 use moxxie_core::boot::approval::{Approval, Asker, Asking, Waiting};
 use moxxie_core::boot::decide::Known;
@@ -27,8 +27,8 @@ use serde::{Deserialize, Serialize};
 use std::net::IpAddr;
 use std::sync::Arc;
 
-/// Assignments that are looked through at most.
-const MOST: u32 = 500;
+/// Assignments that are read at once.
+const PART: u32 = 500;
 
 /// A machine that waits. Its code is on its screen only.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
@@ -62,7 +62,7 @@ pub struct WaitingView {
     (status = 200, description = "who waits, without the codes; `next` is always null", body = Page<WaitingView>),
 ))]
 pub async fn list(State(app): State<Arc<App>>, Viewer(_): Viewer) -> ApiResult<Json<Page<WaitingView>>> {
-    let rows = app.read().waiting(MOST).await?;
+    let rows = who_waits(&app).await?;
     let names = profile_names(&app, rows.iter().map(|a| a.spec.boot_profile_id.as_str())).await?;
     let now = app.clock.now();
     let mut items = Vec::new();
@@ -71,6 +71,18 @@ pub async fn list(State(app): State<Arc<App>>, Viewer(_): Viewer) -> ApiResult<J
     }
     items.sort_by_key(|w| w.asked_at);
     Ok(Json(Page { items, next: None }))
+}
+
+/// Assignments in whose name somebody waits now.
+async fn who_waits(app: &App) -> ApiResult<Vec<Assignment>> {
+    let now = app.clock.now();
+    let (mut found, mut after) = (Vec::new(), None);
+    loop {
+        let rows = app.read().waiting(after, PART).await?;
+        let Some(last) = rows.last() else { return Ok(found) };
+        after = Some(last.spec.mac_address);
+        found.extend(rows.into_iter().filter(|row| row.boot.asking.waiting_now(now).next().is_some()));
+    }
 }
 
 fn shown(
@@ -83,7 +95,7 @@ fn shown(
         node_name: assignment.spec.node_name.to_string(),
         boot_profile: names.get(&assignment.spec.boot_profile_id).cloned(),
         peer: waiting.ip,
-        uuid: waiting.asker.uuid,
+        uuid: waiting.uuid.or(waiting.asker.uuid),
         serial: waiting.asker.serial.clone(),
         asked_at: waiting.asked_at,
         seen_at: waiting.seen_at,
@@ -125,9 +137,78 @@ pub async fn approve(
         (None, true) => None,
         _ => return Err(ApiError::field("/code", "the four digits on the machine's screen, or `override`")),
     };
-    let old = find(&app, &mac).await?;
+    answer(&app, &actor, peer, &mac, code).await
+}
+
+/// The code on a screen.
+#[derive(Debug, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CodeInput {
+    /// The four digits on the machine's screen.
+    pub code: String,
+}
+
+/// Let the machine that shows this code boot its profile, whichever it is of those that wait.
+#[utoipa::path(post, path = "/api/v1/boot/approvals", tag = "assignments", security(("token" = ["operator"])),
+    request_body = CodeInput, responses(
+    (status = 200, description = "it boots when it next asks, within seconds", body = wire::AssignmentView),
+    (status = 409, description = "nobody waits, or several machines show this code", body = Problem),
+    (status = 422, description = "no machine shows this code: a wrong one for each that waits", body = Problem),
+))]
+pub async fn approve_code(
+    State(app): State<Arc<App>>,
+    Operator(actor): Operator,
+    Peer(peer): Peer,
+    JsonBody(body): JsonBody,
+) -> ApiResult<Response> {
+    let input: CodeInput = typed(body)?;
+    let code = input.code.trim();
+    let mut waiting = Vec::new();
+    for row in who_waits(&app).await? {
+        // With its profile, which says whether it needs an approval at all.
+        let known = app.read().assignment(row.spec.mac_address).await?;
+        waiting.extend(known.filter(|known| Approval::of(known) == Approval::Manual));
+    }
+    if waiting.is_empty() {
+        return Err(ApiError::conflict("no machine waits for approval"));
+    }
+    let now = app.clock.now();
+    let shows = |known: &&Known| {
+        let asking = &known.assignment.boot.asking;
+        let all = asking.waiting_now(now).chain(asking.displaced_lately(now));
+        all.into_iter().any(|w| gate::code_of(&app, known, &w.asker) == code)
+    };
+    let meant: Vec<&Known> = waiting.iter().filter(shows).collect();
+    match meant.as_slice() {
+        [one] => answer(&app, &actor, peer, &one.assignment.spec.mac_address.to_string(), Some(code)).await,
+        [] => {
+            for known in &waiting {
+                let mac = known.assignment.spec.mac_address.to_string();
+                // Refused for each of them; one that has gone or is guessed at needs no more.
+                let _ = answer(&app, &actor, peer, &mac, Some(code)).await;
+            }
+            Err(ApiError::field("/code", "is on no screen of a machine that waits"))
+        }
+        many => {
+            let macs: Vec<String> = many.iter().map(|k| k.assignment.spec.mac_address.to_string()).collect();
+            Err(ApiError::conflict(format!(
+                "several machines show this code ({}): name the right one: moxxie approve MAC --code {code}",
+                macs.join(", ")
+            )))
+        }
+    }
+}
+
+async fn answer(
+    app: &App,
+    actor: &Actor,
+    peer: IpAddr,
+    mac: &str,
+    code: Option<&str>,
+) -> ApiResult<Response> {
+    let old = find(app, mac).await?;
     let by = app.by(actor.name.clone(), peer);
-    let step = |known: &Known| judge(&app, known, code, &actor.name, peer, by.at);
+    let step = |known: &Known| judge(app, known, code, &actor.name, peer, by.at);
     let mac = old.assignment.spec.mac_address;
     let (changed, wrong) = app.write().answer_approval(mac, &by, step).await.map_err(refused)?;
     if let Some(wrong) = wrong {
@@ -157,6 +238,12 @@ fn judge(
     }
     let boot = &assignment.boot.settled(site, now);
     let waiting: Vec<&Asker> = boot.asking.waiting_now(now).map(|w| &w.asker).collect();
+    if code.is_some() && boot.asking.is_guessed_at() {
+        let mac = assignment.spec.mac_address;
+        return Err(ApiError::conflict(format!(
+            "too many wrong codes were given for {node}: arm it again (moxxie assignment arm {mac}), or an admin approves it: moxxie approve {mac} --without-code"
+        )));
+    }
     if waiting.is_empty() {
         return Err(ApiError::conflict(format!("{node} does not wait for approval: start it first")));
     }
@@ -178,6 +265,13 @@ fn judge(
             let message = format!("approved by {who} {how}, for the machine at {}", one.network);
             let after = becomes(boot.asking.given(one, now, now + site.boot_window));
             Ok((Answered { after, action, event: event(EventKind::ApprovalGiven, message) }, None))
+        }
+        ([], Some(code))
+            if boot.asking.displaced_lately(now).any(|w| gate::code_of(app, known, &w.asker) == code) =>
+        {
+            Err(ApiError::conflict(format!(
+                "the machine that showed this code has lost its place among those that ask as {node}: read its screen again"
+            )))
         }
         ([], _) => {
             let asking = boot.asking.missed();

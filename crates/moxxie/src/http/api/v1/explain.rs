@@ -11,13 +11,16 @@ use crate::shelf;
 use axum::Json;
 use axum::extract::State;
 use axum::http::HeaderMap;
+use ipnet::IpNet;
 use moxxie_core::boot::claims::BootClaims;
 use moxxie_core::boot::decide::{Ask, BootView, Decision, Known, Outcome, Shelf, decide};
 use moxxie_core::boot::plan::BootPlan;
 use moxxie_core::ipxe::{self, Text};
+use moxxie_core::net::Networks;
 use moxxie_core::profile::{ProfileSpec, Source};
 use moxxie_core::render::RenderContext;
 use moxxie_core::secret::{MASK, mask_params, mask_text};
+use moxxie_core::site::Site;
 use moxxie_store::assets::Condition;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -50,7 +53,11 @@ pub async fn explain(
     let site = &config.site;
     let view = app.read().boot_view(&claims, None).await?;
     let assumed = assumed(&mut claims, &view);
-    let peer = claims.ip.or(assumed).or_else(|| site.provisioning.example());
+    let owner = view.by_mac.first().or(view.by_uuid.as_ref());
+    let peer = claims
+        .ip
+        .or(assumed)
+        .or_else(|| example(owner.map(|k| k.as_ref()), site, &app.config().access.allow));
     let peer = peer.ok_or_else(|| {
         ApiError::field("/ip", "name the address it asks from: no provisioning network is set")
     })?;
@@ -129,6 +136,22 @@ fn assumed(claims: &mut BootClaims, view: &BootView) -> Option<IpAddr> {
     }
     let approved = asker.and_then(|asker| asker.network.hosts().next());
     boot.asked_from.or(waiting.map(|w| w.ip)).or(approved)
+}
+
+/// Some address that this machine may boot from: of the narrowest list that counts, and of those that
+/// may ask at all, if any is.
+fn example(known: Option<&Known>, site: &Site, allow: &Networks) -> Option<IpAddr> {
+    let own = known.and_then(|k| k.assignment.spec.provisioning.as_ref());
+    let profile = known.and_then(|k| k.shelf.profile.spec.provisioning.as_ref());
+    let list = own.or(profile).filter(|list| !list.is_empty()).unwrap_or(&site.provisioning);
+    let first =
+        |nets: &Networks| nets.prefixes().iter().find_map(|net| net.hosts().find(|ip| !ip.is_unspecified()));
+    // Of two networks that overlap the smaller lies inside the other.
+    let both = |net: &IpNet| match allow.covers(net) {
+        true => Some(*net),
+        false => allow.prefixes().iter().copied().find(|inner| net.contains(inner)),
+    };
+    first(&list.prefixes().iter().filter_map(both).collect()).or_else(|| list.example())
 }
 
 struct Prepared {

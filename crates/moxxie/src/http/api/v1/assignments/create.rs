@@ -29,7 +29,7 @@ pub async fn create(
     Peer(peer): Peer,
     JsonBody(body): JsonBody,
 ) -> ApiResult<Response> {
-    let (spec, profile, armed) = wire::read(&app, body, None, "manual").await?;
+    let (spec, profile, armed) = wire::read(&app, body, None, "manual", actor.role).await?;
     let boot = first_record(&app, &spec, &profile, armed)?;
     let draft = draft(&app, &spec, &boot);
     check::assignment(&profile.spec, &draft, &app.config().site)?;

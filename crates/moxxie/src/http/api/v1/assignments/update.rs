@@ -33,9 +33,13 @@ pub async fn put(
     Peer(peer): Peer,
     Path(mac): Path<String>,
     headers: HeaderMap,
-    JsonBody(body): JsonBody,
+    JsonBody(mut body): JsonBody,
 ) -> ApiResult<Response> {
     let old = super::find(&app, &mac).await?;
+    // A quarantine is lifted by a word, not by silence.
+    if let Some(object) = body.as_object_mut() {
+        object.entry("quarantined").or_insert(old.assignment.spec.quarantined.into());
+    }
     change(&app, actor, peer, expected(&headers)?, old, body).await
 }
 
@@ -76,7 +80,7 @@ async fn change(
     old: Known,
     body: Value,
 ) -> ApiResult<Response> {
-    let (spec, profile, _) = wire::read(app, body, Some(&old), "manual").await?;
+    let (spec, profile, _) = wire::read(app, body, Some(&old), "manual", actor.role).await?;
     let draft = create::draft(app, &spec, &old.assignment.boot);
     check::assignment(&profile.spec, &draft, &app.config().site)?;
     let by = app.by(actor.name.clone(), peer);

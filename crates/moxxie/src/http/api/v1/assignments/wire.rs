@@ -206,6 +206,7 @@ pub async fn read(
     body: Value,
     old: Option<&Known>,
     source: &str,
+    role: Role,
 ) -> ApiResult<(AssignmentSpec, Profile, Option<bool>)> {
     let current = old.map(|k| serde_json::to_value(view_known(app, k, Role::Admin)).unwrap_or_default());
     // A new one may say where it comes from, as long as that is true.
@@ -215,7 +216,34 @@ pub async fn read(
     let spec = spec(input.clone(), &profile, old.map(|k| &k.assignment), source)?;
     let before = old.and_then(|k| k.assignment.spec.provisioning.as_ref());
     check::provisioning(spec.provisioning.as_ref(), before, &app.config().site)?;
+    may(role, &spec, &profile, old)?;
     Ok((spec, profile, input.armed))
+}
+
+/// Refuses, below admin, to take back what a profile asks for: an approval, or narrow networks. What
+/// an admin has set stays as it is while the profile is the same.
+pub fn may(role: Role, spec: &AssignmentSpec, profile: &Profile, old: Option<&Known>) -> ApiResult<()> {
+    if role >= Role::Admin {
+        return Ok(());
+    }
+    let name = &profile.spec.name;
+    let before = old.map(|known| &known.assignment.spec).filter(|old| old.boot_profile_id == profile.id);
+    let waived = spec.approval == Some(Approval::Auto) && profile.spec.approval == Approval::Manual;
+    if waived && before.is_none_or(|old| old.approval != spec.approval) {
+        return Err(ApiError::forbidden(format!(
+            "approval auto, where profile {name} says manual, needs the role admin"
+        )));
+    }
+    let Some((list, wider)) = spec.provisioning.as_ref().zip(profile.spec.provisioning.as_ref()) else {
+        return Ok(());
+    };
+    let changed = before.is_none_or(|old| old.provisioning != spec.provisioning);
+    match list.prefixes().iter().find(|net| !wider.covers(net)).filter(|_| changed) {
+        None => Ok(()),
+        Some(net) => Err(ApiError::forbidden(format!(
+            "{net} is outside the provisioning networks of profile {name}, and that needs the role admin"
+        ))),
+    }
 }
 
 /// The profile that a body names.
