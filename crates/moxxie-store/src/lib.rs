@@ -161,6 +161,7 @@ pub struct Start {
 
 /// What a step of [`Store::boot`] changes.
 #[derive(Debug, Clone)]
+#[allow(clippy::large_enum_variant, reason = "few of them live at once")]
 pub enum Begun {
     /// The machine is given its script.
     Start(Start),
@@ -244,6 +245,7 @@ pub struct Arrival {
 
 /// A step of `apply`.
 #[derive(Debug, Clone)]
+#[allow(clippy::large_enum_variant, reason = "few of them live at once")]
 pub enum Change {
     /// A new profile.
     CreateProfile {
