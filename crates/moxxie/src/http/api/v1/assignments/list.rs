@@ -56,7 +56,7 @@ pub async fn list(
     let now = app.clock.now();
     let site = &app.config().site;
     let views = |role| page.items.iter().map(|a| wire::view(a, None, role, site, now)).collect::<Vec<_>>();
-    app.shown((&actor, peer), || "assignments".into(), &views(actor.role), || views(Role::Viewer));
+    app.shown((&actor, peer), || "assignments".into(), &views(actor.role), || views(Role::Viewer)).await?;
     Ok(Json(page.map(|a| {
         let name = names.get(&a.spec.boot_profile_id).map(String::as_str);
         wire::view(&a, name, actor.role, &app.config().site, now)

@@ -25,6 +25,6 @@ pub async fn list(
     let rows = app.read().profiles(asked.cursor.as_deref(), asked.rows()).await?;
     let page = asked.page(rows, |p| p.spec.name.to_string());
     let views = |role| page.items.iter().map(|p| wire::view(p, role)).collect::<Vec<_>>();
-    app.shown((&actor, peer), || "profiles".into(), &views(actor.role), || views(Role::Viewer));
+    app.shown((&actor, peer), || "profiles".into(), &views(actor.role), || views(Role::Viewer)).await?;
     Ok(Json(page.map(|p| wire::view(&p, actor.role))))
 }
