@@ -81,7 +81,7 @@ async fn only_what_the_site_signed_is_restored_without_a_word() {
     // Every part is covered, also what is not sealed.
     let changes: [(&str, Value); 5] = [
         ("/tokens", json!([])),
-        ("/profiles/0/destructive", json!(true)),
+        ("/profiles/0/revision", json!(99)),
         ("/created_at", json!("2026-03-01T12:00:01Z")),
         ("/audit_head", json!(format!("1:{}", "0".repeat(64)))),
         ("/mac", json!("0".repeat(64))),
