@@ -31,6 +31,18 @@ impl SiteKey {
         mac.update(usage.as_bytes());
         mac.finalize().into_bytes().into()
     }
+
+    /// HMAC-SHA-256 of a message with the key for one use: who has not the key cannot make it.
+    pub fn sign(&self, usage: &str, message: &[u8]) -> [u8; 32] {
+        let mut mac = keyed::hmac(&self.derive(usage));
+        mac.update(message);
+        mac.finalize().into_bytes().into()
+    }
+
+    /// Whether [`SiteKey::sign`] made it. Takes the same time whichever byte is wrong.
+    pub fn has_signed(&self, usage: &str, message: &[u8], mac: &[u8; 32]) -> bool {
+        self.sign(usage, message).ct_eq(mac).into()
+    }
 }
 
 impl std::fmt::Debug for SiteKey {
@@ -231,6 +243,15 @@ mod tests {
         assert!(!masked.contains(&token), "{masked}");
         assert!(masked.ends_with("********&stage=x: ******** é failed"), "{masked}");
         assert_eq!(mask_tokens("nothing to hide, é"), "nothing to hide, é");
+    }
+
+    #[test]
+    fn a_signature_is_of_one_key_use_and_message() {
+        let key = SiteKey::new(KEY);
+        let mac = key.sign("backup", b"text");
+        assert!(key.has_signed("backup", b"text", &mac));
+        assert!(!key.has_signed("backup", b"texT", &mac) && !key.has_signed("other", b"text", &mac));
+        assert!(!SiteKey::new([8; 32]).has_signed("backup", b"text", &mac));
     }
 
     #[test]

@@ -114,10 +114,10 @@ fn narrowed(filter: &AuditFilter, given: usize) -> (String, Vec<crate::db::Arg>)
     (sql, args)
 }
 
-/// All records, oldest first.
-pub(crate) async fn all(tx: &mut Tx) -> Result<Vec<Chained>> {
-    let sql = format!("{ROWS} ORDER BY l.seq");
-    tx.rows(AssertSqlSafe(sql), args![]).await?.iter().map(chained).collect()
+/// The newest record, if there is one.
+pub(crate) async fn head(tx: &mut Tx) -> Result<Option<Link>> {
+    let row = tx.row("SELECT seq, hash FROM audit_head WHERE seq > 0", args![]).await?;
+    row.map(|row| Ok(Link { seq: row.int("seq")?, hash: row.parse("hash")? })).transpose()
 }
 
 /// Notes a record, to be written by the commit.

@@ -26,13 +26,14 @@ impl Store {
             shelves,
             assignments: assignments?,
             tokens: tokens::all(&mut tx).await?,
-            audit: audit::all(&mut tx).await?,
+            audit_head: audit::head(&mut tx).await?,
+            unsigned: false,
         })
     }
 
     /// Replaces everything by the backup, all machines disarmed and their generations moved on.
-    /// Events, machines seen and the audit log are history and stay: the log of the backup belongs
-    /// to another chain, of which the new record keeps the newest hash. Busy while bytes that it
+    /// Events, machines seen and the audit log are history and stay: the log of the backup's
+    /// site is another chain, of which the new record keeps the newest hash. Busy while bytes that it
     /// names are being deleted; whether the others are there is not asked.
     pub async fn restore(&self, backup: &Backup, by: &By) -> Result<()> {
         let mut tx = self.write().await?;
@@ -64,8 +65,8 @@ impl Store {
             "profiles": backup.shelves.len(),
             "assignments": backup.assignments.len(),
             "tokens": backup.tokens.len(),
-            "audit_records": backup.audit.len(),
-            "audit_head": backup.audit.last().map(|record| format!("{}:{}", record.seq, record.hash)),
+            "audit_head": backup.audit_head.map(|head| head.to_string()),
+            "unsigned": backup.unsigned,
         });
         audit::note(&mut tx, by, "restore", "everything".into(), None, Some(counts));
         tx.commit().await

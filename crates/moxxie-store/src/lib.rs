@@ -35,7 +35,7 @@ pub use secrets::{KeyUse, SecretsStatus};
 use moxxie_core::access::Role;
 use moxxie_core::asset::Digest;
 use moxxie_core::assignment::{Assignment, AssignmentSpec};
-use moxxie_core::audit::{AuditRecord, By, Chained, Link, Problem};
+use moxxie_core::audit::{AuditRecord, By, Link, Problem};
 use moxxie_core::boot::claims::BootClaims;
 use moxxie_core::boot::decide::{BootView, Shelf};
 use moxxie_core::boot::event::{BootEvent, EventKind};
@@ -313,6 +313,8 @@ pub struct Backup {
     pub assignments: Vec<Assignment>,
     /// API tokens (hashes).
     pub tokens: Vec<ApiToken>,
-    /// The audit log, with its hashes.
-    pub audit: Vec<Chained>,
+    /// The newest record of the audit log, which itself is not in it; `None` when there is none.
+    pub audit_head: Option<Link>,
+    /// Nobody vouches for it: restored at an admin's word, which is on record.
+    pub unsigned: bool,
 }

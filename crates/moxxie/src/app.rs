@@ -12,7 +12,7 @@ use crate::server::Certificate;
 use crate::snapshot::{Snapshots, Writing};
 use crate::uploads::Uploads;
 use crate::waves::Waves;
-use crate::witness::{Refusal, Witness};
+use crate::witness::{Refusal, Unrecorded, Witness};
 use arc_swap::ArcSwap;
 use metrics_exporter_prometheus::PrometheusHandle;
 use moxxie_core::access::{Actor, Role};
@@ -48,7 +48,7 @@ pub struct App {
     pub waves: Waves,
     /// The way of boot events into the database.
     pub events: EventSink,
-    /// The way of refused accesses into the audit log.
+    /// The way of refused accesses and of reads of secrets into the audit log.
     pub witness: Witness,
     /// The downloads of assets that run.
     pub downloads: Downloads,
@@ -166,19 +166,20 @@ impl App {
         self.witness.refused(refusal);
     }
 
-    /// Somebody is about to be shown `full`. That is remembered if it is an admin and a viewer, who
-    /// would be shown `masked`, would see less.
-    pub fn shown<T: serde::Serialize>(
+    /// Somebody is about to be shown `full`. That is on record first if it is an admin and a viewer,
+    /// who would be shown `masked`, would see less.
+    pub async fn shown<T: serde::Serialize>(
         &self,
         (actor, peer): (&Actor, IpAddr),
         target: impl FnOnce() -> String,
         full: &T,
         masked: impl FnOnce() -> T,
-    ) {
+    ) -> Result<(), Unrecorded> {
         let json = |value: &T| serde_json::to_value(value).unwrap_or_default();
         if actor.role == Role::Admin && json(full) != json(&masked()) {
-            self.witness.shown("secrets.read", &actor.name, peer, target());
+            self.witness.shown("secrets.read", &actor.name, peer, target()).await?;
         }
+        Ok(())
     }
 
     /// Writes down what the server did by itself, such as its start. A failure is a line in the

@@ -1,26 +1,27 @@
-//! What is seen but changes nothing: refused accesses, and secrets that an admin read. A bounded
-//! queue and one writer bring it into the audit log. No request waits for that; what repeats is
-//! counted, and there is a limit on all of it, so that nobody fills the log by knocking.
+//! What is seen but changes nothing: secrets that an admin read, and refused accesses.
+//!
+//! A read of secrets is on record before it is answered. No refusal waits for its record: a bounded
+//! queue and one writer bring it into the audit log, what repeats is counted (`fold`), and there are
+//! limits on all of it, so that nobody fills the log by knocking.
+
+pub(crate) mod fold;
 
 use crate::clock::Clock;
-use ipnet::IpNet;
+use fold::{Budget, FOLD, Folder, Sighting};
 use moxxie_core::audit::AuditRecord;
 use moxxie_core::boot::event::one_line;
-use moxxie_core::time::{Span, Timestamp};
-use moxxie_store::Store;
-use serde_json::json;
+use moxxie_core::mac::MacAddr;
+use moxxie_core::time::Timestamp;
+use moxxie_store::{Store, StoreError};
 use std::collections::HashMap;
 use std::net::IpAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 
-const QUEUE: usize = 4096;
-/// What repeats within this time is one record of its first occurrence, and one of the others.
-const FOLD: Span = Span::seconds(60);
-/// Records in a minute, of everything together.
-const MOST: u32 = 600;
+/// Refusals of each budget that wait for the writer.
+const QUEUE: usize = 2048;
 /// Records that wait for a database that does not answer.
 const PENDING: usize = 2000;
 /// How often the writer looks for minutes that are over.
@@ -33,44 +34,22 @@ pub struct Refusal {
     pub kind: &'static str,
     /// Where it came from.
     pub peer: IpAddr,
-    /// The token's name or `machine 52:54:…`, if that is known.
+    /// The token's name, if it is a good one. Never what the asker merely said.
     pub who: Option<String>,
+    /// The machine that it asked as, if that is an assigned one. Anybody can say so.
+    pub machine: Option<MacAddr>,
     /// What it was about; no query and no token is in it.
     pub target: String,
     /// Why, in words without secrets.
     pub why: String,
 }
 
-/// Something that was seen.
-struct Sighting {
-    at: Timestamp,
-    action: &'static str,
-    actor: String,
-    target: String,
-    peer: IpAddr,
-    kind: Option<&'static str>,
-    why: Option<String>,
-    /// Sightings with the same key are one matter.
-    key: String,
-}
-
-impl Sighting {
-    fn record(&self, count: u64) -> AuditRecord {
-        AuditRecord {
-            seq: 0,
-            at: self.at,
-            actor: self.actor.clone(),
-            action: self.action.into(),
-            target: self.target.clone(),
-            peer: Some(self.peer.to_string()),
-            before: None,
-            after: Some(match (self.kind, &self.why) {
-                (Some(kind), Some(why)) => json!({"kind": kind, "why": why, "count": count}),
-                _ => json!({"count": count}),
-            }),
-        }
-    }
-}
+/// Secrets were about to be shown, and the record of that could not be written.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "the audit log cannot be written, and without a record no secrets are shown: see /readyz and the server's log, then try again"
+)]
+pub struct Unrecorded(#[source] StoreError);
 
 enum Note {
     Seen(Sighting),
@@ -78,67 +57,103 @@ enum Note {
     Flush(oneshot::Sender<()>),
 }
 
-/// The queue's entrance.
+/// Who was shown what: actor, action and target.
+type Read = (String, &'static str, String);
+
+/// The way into the audit log for what changes nothing.
 #[derive(Clone)]
 pub struct Witness {
-    queue: mpsc::Sender<Note>,
+    store: Arc<Store>,
+    /// Refusals of the API. They have a queue of their own, as they have a budget.
+    api: mpsc::Sender<Note>,
+    /// All others.
+    rest: mpsc::Sender<Note>,
     /// Sightings for which the queue had no place.
     dropped: Arc<AtomicU64>,
+    /// When the newest record of a read was made, of the last minute.
+    reads: Arc<Mutex<HashMap<Read, Timestamp>>>,
     clock: Arc<Clock>,
 }
 
 impl Witness {
-    /// A queue, and the task that has to be spawned for it.
+    /// The queues, and the task that has to be spawned for them.
     pub fn new(store: Arc<Store>, clock: Arc<Clock>) -> (Witness, impl Future<Output = ()> + Send) {
-        let (queue, notes) = mpsc::channel(QUEUE);
+        let (api, api_notes) = mpsc::channel(QUEUE);
+        let (rest, rest_notes) = mpsc::channel(QUEUE);
         let dropped = Arc::new(AtomicU64::new(0));
-        let writer = write(store, clock.clone(), notes, dropped.clone());
-        (Witness { queue, dropped, clock }, writer)
+        let writer = write(store.clone(), clock.clone(), [api_notes, rest_notes], dropped.clone());
+        (Witness { store, api, rest, dropped, reads: Arc::default(), clock }, writer)
     }
 
     /// An access was refused.
     pub fn refused(&self, refusal: Refusal) {
-        let Refusal { kind, peer, who, target, why } = refusal;
+        let Refusal { kind, peer, who, machine, target, why } = refusal;
         metrics::counter!("moxxie_refused_total", "kind" => kind).increment(1);
-        let peer = peer.to_canonical();
-        let actor = who.unwrap_or_else(|| "unknown".into());
-        self.push(Sighting {
+        let sighting = Sighting {
             at: self.clock.now(),
-            action: "access.refused",
-            key: format!("{kind} {} {actor}", neighborhood(peer)),
-            actor,
+            actor: who.unwrap_or_else(|| "unknown".into()),
+            machine,
             target: one_line(&target, 200),
-            peer,
-            kind: Some(kind),
-            why: Some(one_line(&why, 200)),
-        });
-    }
-
-    /// Somebody was shown secrets: `secrets.read` or `config.preview`.
-    pub fn shown(&self, action: &'static str, actor: &str, peer: IpAddr, target: String) {
-        self.push(Sighting {
-            at: self.clock.now(),
-            action,
-            key: format!("{action} {actor} {target}"),
-            actor: actor.to_owned(),
-            target,
             peer: peer.to_canonical(),
-            kind: None,
-            why: None,
-        });
-    }
-
-    fn push(&self, sighting: Sighting) {
-        if self.queue.try_send(Note::Seen(sighting)).is_err() {
+            kind,
+            why: one_line(&why, 200),
+        };
+        let queue = match sighting.budget() {
+            Budget::Api => &self.api,
+            Budget::Rest => &self.rest,
+        };
+        if queue.try_send(Note::Seen(sighting)).is_err() {
             self.dropped.fetch_add(1, Ordering::Relaxed);
         }
     }
 
-    /// Waits until everything seen before is written, at most this long.
+    /// Somebody is about to be shown secrets: `secrets.read` or `config.preview`. Returns when that
+    /// is on record. The same read again within a minute is the same matter.
+    ///
+    /// # Errors
+    ///
+    /// The record is not written: then nothing may be shown.
+    pub async fn shown(
+        &self,
+        action: &'static str,
+        actor: &str,
+        peer: IpAddr,
+        target: String,
+    ) -> Result<(), Unrecorded> {
+        let now = self.clock.now();
+        let read = (actor.to_owned(), action, target);
+        if self.reads().get(&read).is_some_and(|at| is_fresh(*at, now)) {
+            return Ok(());
+        }
+        let record = AuditRecord {
+            seq: 0,
+            at: now,
+            actor: read.0.clone(),
+            action: action.into(),
+            target: read.2.clone(),
+            peer: Some(peer.to_canonical().to_string()),
+            before: None,
+            after: None,
+        };
+        self.store.append_audit(&record).await.map_err(|error| {
+            tracing::error!(%error, action, "secrets were not shown: the audit log cannot be written");
+            Unrecorded(error)
+        })?;
+        let mut reads = self.reads();
+        reads.retain(|_, at| is_fresh(*at, now));
+        reads.insert(read, now);
+        Ok(())
+    }
+
+    fn reads(&self) -> std::sync::MutexGuard<'_, HashMap<Read, Timestamp>> {
+        self.reads.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits until every refusal seen before is written, at most this long.
     pub async fn flush(&self, at_most: Duration) {
         let (answer, answered) = oneshot::channel();
         let wait = async {
-            if self.queue.send(Note::Flush(answer)).await.is_ok() {
+            if self.rest.send(Note::Flush(answer)).await.is_ok() {
                 let _ = answered.await;
             }
         };
@@ -146,32 +161,38 @@ impl Witness {
     }
 }
 
-/// Addresses of one host or its neighbors, a /24 or a /64: whoever has a network has all of them.
-pub(crate) fn neighborhood(peer: IpAddr) -> IpNet {
-    let length = if peer.is_ipv4() { 24 } else { 64 };
-    IpNet::new(peer, length).map_or(IpNet::from(peer), |net| net.trunc())
+/// Also a record of the future is none: a clock may have gone back.
+fn is_fresh(at: Timestamp, now: Timestamp) -> bool {
+    (0..FOLD.0).contains(&(now - at).0)
 }
 
 async fn write(
     store: Arc<Store>,
     clock: Arc<Clock>,
-    mut notes: mpsc::Receiver<Note>,
+    [mut api, mut rest]: [mpsc::Receiver<Note>; 2],
     dropped: Arc<AtomicU64>,
 ) {
     let mut folder = Folder::default();
-    let mut batch = Vec::new();
+    let (mut batch, mut others) = (Vec::new(), Vec::new());
     let mut pending: Vec<AuditRecord> = Vec::new();
     loop {
-        batch.clear();
-        let ended = matches!(tokio::time::timeout(TICK, notes.recv_many(&mut batch, QUEUE)).await, Ok(0));
+        let ended = tokio::select! {
+            count = api.recv_many(&mut batch, QUEUE) => count == 0,
+            count = rest.recv_many(&mut others, QUEUE) => count == 0,
+            () = tokio::time::sleep(TICK) => false,
+        };
+        // Both to where they are now: a flush is for what came before it in either.
+        for queue in [&mut api, &mut rest] {
+            others.extend(std::iter::from_fn(|| queue.try_recv().ok()).take(QUEUE));
+        }
         let mut flushed = Vec::new();
-        for note in batch.drain(..) {
+        for note in batch.drain(..).chain(others.drain(..)) {
             match note {
                 Note::Seen(sighting) => folder.take(sighting, &mut pending),
                 Note::Flush(answer) => flushed.push(answer),
             }
         }
-        folder.left_out += dropped.swap(0, Ordering::Relaxed);
+        folder.leave_out(dropped.swap(0, Ordering::Relaxed), None);
         folder.sweep(clock.now(), ended || !flushed.is_empty(), &mut pending);
         if !pending.is_empty() {
             match store.append_audits(&pending).await {
@@ -179,7 +200,7 @@ async fn write(
                 Err(error) => {
                     tracing::warn!(%error, records = pending.len(), "refused accesses were not written yet");
                     let surplus = pending.len().saturating_sub(PENDING);
-                    folder.left_out += pending.drain(..surplus).count() as u64;
+                    folder.leave_out(pending.drain(..surplus).count() as u64, None);
                 }
             }
         }
@@ -189,146 +210,5 @@ async fn write(
         if ended {
             return;
         }
-    }
-}
-
-/// Folds what repeats, and keeps to the limit.
-#[derive(Default)]
-struct Folder {
-    /// What was written within the last minute, and how often it came again. Never more than were
-    /// written in two minutes.
-    again: HashMap<String, Again>,
-    minute: Timestamp,
-    written: u32,
-    left_out: u64,
-}
-
-struct Again {
-    since: Timestamp,
-    last: Option<Sighting>,
-    count: u64,
-}
-
-impl Folder {
-    fn take(&mut self, sighting: Sighting, out: &mut Vec<AuditRecord>) {
-        self.turn(sighting.at, false, out);
-        if self.again.get(&sighting.key).is_some_and(|again| sighting.at - again.since >= FOLD) {
-            self.close(&sighting.key.clone(), out);
-        }
-        match self.again.get_mut(&sighting.key) {
-            Some(again) => {
-                again.count += 1;
-                again.last = Some(sighting);
-            }
-            None if self.written >= MOST => self.left_out += 1,
-            None => {
-                let again = Again { since: sighting.at, last: None, count: 0 };
-                self.again.insert(sighting.key.clone(), again);
-                self.written += 1;
-                out.push(sighting.record(1));
-            }
-        }
-    }
-
-    /// Ends what is older than a minute, or everything.
-    fn sweep(&mut self, now: Timestamp, all: bool, out: &mut Vec<AuditRecord>) {
-        let over = |again: &Again| all || now - again.since >= FOLD;
-        let keys: Vec<String> =
-            self.again.iter().filter(|(_, again)| over(again)).map(|(key, _)| key.clone()).collect();
-        for key in keys {
-            self.close(&key, out);
-        }
-        self.turn(now, all, out);
-    }
-
-    fn close(&mut self, key: &str, out: &mut Vec<AuditRecord>) {
-        if let Some(Again { last: Some(last), count, .. }) = self.again.remove(key) {
-            // Of at most as many as were written: needs no limit of its own.
-            out.push(last.record(count));
-        }
-    }
-
-    fn turn(&mut self, now: Timestamp, all: bool, out: &mut Vec<AuditRecord>) {
-        if now - self.minute < FOLD && !all {
-            return;
-        }
-        (self.minute, self.written) = (now, if all { self.written } else { 0 });
-        let left_out = std::mem::take(&mut self.left_out);
-        if left_out > 0 {
-            metrics::counter!("moxxie_audit_left_out_total").increment(left_out);
-            out.push(AuditRecord {
-                seq: 0,
-                at: now,
-                actor: "system".into(),
-                action: "access.left_out".into(),
-                target: "audit log".into(),
-                peer: None,
-                before: None,
-                after: Some(json!({"count": left_out})),
-            });
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn sighting(at: i64, key: &str) -> Sighting {
-        Sighting {
-            at: Timestamp(1_000_000_000 + at),
-            action: "access.refused",
-            actor: "unknown".into(),
-            target: key.into(),
-            peer: IpAddr::from([10, 0, 0, 1]),
-            kind: Some("api"),
-            why: Some("no token".into()),
-            key: key.into(),
-        }
-    }
-
-    fn counts(out: &[AuditRecord]) -> Vec<i64> {
-        out.iter().map(|r| r.after.as_ref().and_then(|a| a["count"].as_i64()).unwrap()).collect()
-    }
-
-    #[test]
-    fn what_repeats_is_one_record_and_a_count() {
-        let (mut folder, mut out) = (Folder::default(), Vec::new());
-        for n in 0..100 {
-            folder.take(sighting(n, "a"), &mut out);
-        }
-        assert_eq!(counts(&out), [1], "the first is written at once");
-        folder.sweep(Timestamp(1_000_059_000), false, &mut out);
-        assert_eq!(out.len(), 1);
-        folder.sweep(Timestamp(1_000_060_000), false, &mut out);
-        assert_eq!(counts(&out), [1, 99]);
-        folder.take(sighting(60_001, "a"), &mut out);
-        folder.take(sighting(60_002, "b"), &mut out);
-        folder.take(sighting(125_000, "a"), &mut out);
-        assert_eq!(counts(&out), [1, 99, 1, 1, 1], "a new minute begins");
-    }
-
-    #[test]
-    fn there_is_a_limit_on_all_of_it() {
-        let (mut folder, mut out) = (Folder::default(), Vec::new());
-        for n in 0..5000 {
-            folder.take(sighting(1, &n.to_string()), &mut out);
-        }
-        assert_eq!((out.len(), folder.again.len()), (MOST as usize, MOST as usize));
-        folder.sweep(Timestamp(1_000_061_000), false, &mut out);
-        assert_eq!(out.len(), MOST as usize + 1);
-        assert_eq!(
-            (out.last().unwrap().action.as_str(), counts(&out).pop()),
-            ("access.left_out", Some(4400))
-        );
-        assert!(folder.again.is_empty());
-        folder.take(sighting(62_000, "x"), &mut out);
-        assert_eq!(out.len(), MOST as usize + 2);
-    }
-
-    #[test]
-    fn neighbors_are_one() {
-        assert_eq!(neighborhood("10.1.2.3".parse().unwrap()).to_string(), "10.1.2.0/24");
-        assert_eq!(neighborhood("2001:db8:1:2:3::4".parse().unwrap()).to_string(), "2001:db8:1:2::/64");
     }
 }

@@ -1,7 +1,7 @@
 //! The audit log's chapter: a chain that nobody can change unseen.
 
 use super::*;
-use moxxie_core::audit::{Link, What};
+use moxxie_core::audit::{Chained, Link, What};
 use std::collections::BTreeSet;
 
 fn record(n: i64) -> AuditRecord {

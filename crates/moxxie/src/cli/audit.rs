@@ -137,7 +137,7 @@ pub async fn run(options: &ClientOptions, args: AuditArgs) -> anyhow::Result<Exi
 }
 
 /// Writes the lines as they come. What breaks off is an error, and no whole file.
-async fn export(
+pub(crate) async fn export(
     client: &Client,
     query: &[(&str, String)],
     to: &mut (impl io::Write + Send),

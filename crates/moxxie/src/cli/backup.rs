@@ -2,6 +2,7 @@
 
 use crate::cli::ClientOptions;
 use crate::cli::asset::holds;
+use crate::cli::audit;
 use crate::cli::client::{Client, STALL};
 use crate::cli::out::{self, Format};
 use crate::cli::progress::Bar;
@@ -21,11 +22,15 @@ use tokio::time::timeout;
 
 /// The file that holds everything but the assets' bytes.
 pub(crate) const FILE: &str = "moxxie-backup.json";
+/// The audit log beside it, for reading: `moxxie audit verify --file` checks it.
+const LOG: &str = "audit.jsonl";
 
 /// Where to.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example:
   moxxie backup /srv/backup/moxxie
+
+The audit log goes into audit.jsonl beside it, for `moxxie audit verify --file`; a restore leaves it alone.
 
 Templates and parameters in it are sealed with the site's key, which is not in it: without
 <data-dir>/secret-key nobody can restore it. Keep a copy of that file, and not with the backups.")]
@@ -93,6 +98,7 @@ pub async fn run(options: &ClientOptions, args: BackupArgs) -> anyhow::Result<Ex
     // The bytes as they came: nothing of the backup passes through this program's numbers.
     write_private(&dir.join(FILE), &bytes)
         .with_context(|| format!("cannot write {}", dir.join(FILE).display()))?;
+    save_log(&client, dir).await.with_context(|| format!("cannot save {}", dir.join(LOG).display()))?;
     let mut fetched = 0;
     let blobs: BTreeMap<Digest, &Entry> = entries.iter().map(|e| (e.sha256, e)).collect();
     if !args.without_assets {
@@ -112,12 +118,25 @@ pub async fn run(options: &ClientOptions, args: BackupArgs) -> anyhow::Result<Ex
         false => format!("{} assets ({fetched} fetched, all verified)", blobs.len()),
     };
     out::line(format!(
-        "{}: {} profiles, {} assignments, {assets}",
+        "{}: {} profiles, {} assignments, {assets}, the audit log in {LOG}",
         dir.display(),
         count("profiles"),
         count("assignments"),
     ))?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// Writes the audit log as it comes; only a whole one gets its name.
+async fn save_log(client: &Client, dir: &Path) -> anyhow::Result<()> {
+    let part = dir.join(LOG).with_extension("part");
+    let mut file = private_file(&part)?;
+    if let Err(error) = audit::export(client, &[], &mut file).await {
+        drop(file);
+        fs::remove_file(&part)?;
+        return Err(error);
+    }
+    file.sync_all()?;
+    Ok(fs::rename(part, dir.join(LOG))?)
 }
 
 /// Fetches one asset; only whole and right ones get their name.
@@ -240,8 +259,10 @@ mod tests {
         let site = site(bytes);
         let fake = Fake::start(vec![
             Answer::json(200, site.clone()),
+            Answer::bytes(b"{\"seq\":1}\n"),
             Answer::bytes(bytes),
             Answer::json(200, site.clone()),
+            Answer::bytes(b"{\"seq\":1}\n{\"seq\":2}\n"),
             // restore: what is there, the restore itself, one upload.
             Answer::json(200, json!({"items": [], "next": null})),
             Answer::json(200, json!({"items": [1, 2], "next": null})),
@@ -250,29 +271,35 @@ mod tests {
         ]);
         go(&fake, &["backup", path]).await.unwrap();
         assert_eq!(fake.request().line(), "GET /api/v1/backup");
+        let log = fake.request();
+        assert_eq!(log.line(), "GET /api/v1/audit");
+        assert!(log.head.contains("application/x-ndjson"), "{}", log.head);
         let download = fake.request();
         assert_eq!(download.line(), "GET /api/v1/boot/profiles/p/assets/k2");
         assert!(!download.head.contains("authorization"), "the boot routes need no token");
         // The second time nothing is fetched.
         go(&fake, &["backup", path]).await.unwrap();
         fake.request();
+        fake.request();
+        assert_eq!(fs::read_to_string(dir.join(LOG)).unwrap(), "{\"seq\":1}\n{\"seq\":2}\n");
         #[cfg(unix)]
         {
             use std::os::unix::fs::PermissionsExt as _;
             let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
             assert_eq!(mode(&dir), 0o700);
             assert_eq!(mode(&dir.join(FILE)), 0o600);
+            assert_eq!(mode(&dir.join(LOG)), 0o600);
         }
-        go(&fake, &["restore", path, "--yes"]).await.unwrap();
+        go(&fake, &["restore", path, "--yes", "--unsigned"]).await.unwrap();
         fake.request();
         fake.request();
         let restore = fake.request();
-        assert_eq!(restore.line(), "POST /api/v1/restore");
+        assert_eq!(restore.line(), "POST /api/v1/restore?unsigned=true");
         assert_eq!(restore.json(), site);
         let upload = fake.request();
         assert_eq!(upload.line(), "PUT /api/v1/boot/profiles/p/assets/k2");
         assert_eq!(upload.body, bytes);
-        assert_eq!(fake.count(), 7);
+        assert_eq!(fake.count(), 9);
     }
 
     #[tokio::test]
@@ -280,7 +307,11 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().to_str().unwrap();
         for wrong in [b"kernel bytez".as_slice(), b"kernel", b"kernel bytes and more"] {
-            let fake = Fake::start(vec![Answer::json(200, site(b"kernel bytes")), Answer::bytes(wrong)]);
+            let fake = Fake::start(vec![
+                Answer::json(200, site(b"kernel bytes")),
+                Answer::bytes(b""),
+                Answer::bytes(wrong),
+            ]);
             let error = go(&fake, &["backup", path]).await.unwrap_err();
             assert!(format!("{error:#}").contains("not those that were named"), "{error:#}");
             assert_eq!(fs::read_dir(dir.path().join("blobs")).unwrap().count(), 0);

@@ -27,6 +27,13 @@ pub struct RestoreArgs {
     /// Do not upload kernels, initrds and other files.
     #[arg(long)]
     without_assets: bool,
+    /// Restore also what no Moxxie signed: you vouch for every line of the file.
+    ///
+    /// Needed for backups of older versions and for changed ones. Whoever could write the file then
+    /// says what machines boot, which profiles count as harmless, and whose API tokens work. The
+    /// audit log says that it was done.
+    #[arg(long)]
+    unsigned: bool,
 }
 
 /// Runs `moxxie restore`.
@@ -61,8 +68,11 @@ pub async fn run(options: &ClientOptions, args: RestoreArgs) -> anyhow::Result<E
         let verb = if args.yes { "are" } else { "would be" };
         out::note(format!("{now} {key} at {} {verb} replaced by {then} of the backup", client.server()));
     }
+    if args.unsigned {
+        out::note(UNSIGNED);
+    }
     if !args.yes {
-        out::note("API tokens and the audit log too; every machine is disarmed");
+        out::note("API tokens too; every machine is disarmed");
         if !io::stdin().is_terminal() {
             bail!("nothing was changed; to go on: {}", again(&args));
         }
@@ -71,15 +81,24 @@ pub async fn run(options: &ClientOptions, args: RestoreArgs) -> anyhow::Result<E
         }
     }
 
+    let query: &[(&str, &str)] = if args.unsigned { &[("unsigned", "true")] } else { &[] };
     let response = client
         .send(|| {
             Ok(client
-                .authorized::<&str>(Method::POST, &["api", "v1", "restore"], &[])?
+                .authorized(Method::POST, &["api", "v1", "restore"], query)?
                 .header(CONTENT_TYPE, "application/json")
                 .body(bytes.clone()))
         })
         .await?;
     let reply: Value = response.json().await.unwrap_or_default();
+    let raised: Vec<&str> =
+        reply["raised_destructive"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+    if !raised.is_empty() {
+        let names = raised.join(", ");
+        out::note(format!(
+            "can erase disks by its words, and counts as destructive again: {names}; an admin can lower that anew"
+        ));
+    }
     let shelves = Shelves::new(&client, options.output);
     let mut uploaded = 0;
     for entry in entries.iter().filter(|entry| !args.without_assets && lacks(&reply, entry)) {
@@ -111,6 +130,10 @@ pub async fn run(options: &ClientOptions, args: RestoreArgs) -> anyhow::Result<E
     Ok(ExitCode::SUCCESS)
 }
 
+/// What the flag means.
+const UNSIGNED: &str = "--unsigned: nobody but you vouches for this file. Whoever could write it says what machines boot, \
+                        which profiles count as harmless, and whose API tokens work";
+
 /// Whether the restored server lacks an asset's bytes. One that does not say gets all of them.
 fn lacks(reply: &Value, entry: &Entry) -> bool {
     let Some(missing) = reply["missing_assets"].as_array() else { return true };
@@ -121,7 +144,10 @@ fn lacks(reply: &Value, entry: &Entry) -> bool {
 
 /// The same command, not asking.
 fn again(args: &RestoreArgs) -> String {
-    let rest = if args.without_assets { " --without-assets" } else { "" };
+    let mut rest = String::new();
+    for (given, flag) in [(args.without_assets, " --without-assets"), (args.unsigned, " --unsigned")] {
+        rest += if given { flag } else { "" };
+    }
     format!("moxxie restore {} --yes{rest}", args.dir.display())
 }
 

@@ -5,7 +5,7 @@ use super::extract::{Door, Peer, Serves};
 use super::middleware::is_boot;
 use crate::app::App;
 use crate::config::AccessConfig;
-use crate::witness::neighborhood;
+use crate::witness::fold::neighborhood;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use ipnet::IpNet;

@@ -1,6 +1,7 @@
 //! One place turns errors into replies: a short plain line for machines (Talos shows the first
 //! 32 bytes), `application/problem+json` (RFC 9457) for programs. The log gets the cause.
 
+use crate::witness::Unrecorded;
 use axum::Json;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -51,6 +52,12 @@ impl BootError {
     /// Any status.
     pub fn new(status: StatusCode, line: impl std::fmt::Display) -> BootError {
         BootError { status, line: line.to_string(), retry_after: None }
+    }
+}
+
+impl From<Unrecorded> for BootError {
+    fn from(error: Unrecorded) -> BootError {
+        BootError::later(format!("moxxie: {error}"))
     }
 }
 
@@ -227,6 +234,12 @@ impl ApiError {
         }
         self.detail = format!("{prefix}: {}", self.detail);
         self
+    }
+}
+
+impl From<Unrecorded> for ApiError {
+    fn from(error: Unrecorded) -> ApiError {
+        ApiError::unavailable(error)
     }
 }
 

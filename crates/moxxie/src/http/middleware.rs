@@ -128,6 +128,7 @@ pub async fn every_request(
             kind: "network",
             peer: peer.0,
             who: None,
+            machine: None,
             target: asked(&method, &path),
             why: "network not allowed".to_owned(),
         }),
@@ -175,6 +176,7 @@ fn refused(
         kind,
         peer: peer.0,
         who: caller.0.get().cloned(),
+        machine: None,
         target: asked(method, path),
         why: because.map_or_else(|| "too many requests".to_owned(), |because| because.0.clone()),
     })

@@ -80,7 +80,12 @@ async fn refused(setup: &Setup, wanted: &str, words: &[&str]) {
 }
 
 async fn restores(client: &Client, backup: &str) -> crate::client::Reply {
-    client.send(client.request(Method::POST, "/api/v1/restore").body(backup.to_owned())).await
+    restores_with(client, "", backup).await
+}
+
+async fn restores_with(client: &Client, query: &str, backup: &str) -> crate::client::Reply {
+    let request = client.request(Method::POST, &format!("/api/v1/restore{query}"));
+    client.send(request.body(backup.to_owned())).await
 }
 
 /// The backup, where it may go and where not. `home` has the key, and is emptied first.
@@ -100,6 +105,11 @@ async fn a_stolen_backup(home: &Client, backup: &str, key: &str) {
     let (one, two) = (there[0], there[1]);
     swapped["profiles"][one]["spec"]["params"] = swapped["profiles"][two]["spec"]["params"].clone();
     let answer = restores(home, &swapped.to_string()).await.is(422).text();
+    assert!(answer.contains("/mac") && answer.contains("untouched"), "{answer}");
+    // Nor when an admin vouches for it.
+    swapped.as_object_mut().unwrap().remove("mac");
+    restores(home, &swapped.to_string()).await.is(422);
+    let answer = restores_with(home, "?unsigned=true", &swapped.to_string()).await.is(422).text();
     assert!(answer.contains("another place") && answer.contains("/params"), "{answer}");
 
     let request = home.request(Method::DELETE, &format!("/api/v1/boot/assignments/{}", mac(1)));

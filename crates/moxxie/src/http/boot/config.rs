@@ -115,7 +115,7 @@ async fn deliver(fetch: Fetch, token: Option<&str>) -> Result<Response, BootErro
         return Err(BootError::new(StatusCode::RANGE_NOT_SATISFIABLE, "moxxie: no ranges here"));
     }
     let (Ok(profile), Ok(mac)) = (profile.parse::<ProfileName>(), mac.parse::<MacAddr>()) else {
-        denied(&app, peer, None, "not a profile's or a machine's name");
+        denied(&app, (peer, None), None, "not a profile's or a machine's name");
         return Err(BootError::forbidden());
     };
     let config = app.config();
@@ -128,14 +128,14 @@ async fn deliver(fetch: Fetch, token: Option<&str>) -> Result<Response, BootErro
     if previews {
         // Where people have a listener of their own, their tokens are worth nothing on this one.
         if door.serves == Serves::Machines {
-            denied(&app, peer, None, "an API token at the machines' listener");
+            denied(&app, (peer, None), None, "an API token at the machines' listener");
             return Err(BootError::forbidden());
         }
         return preview(&app, &profile, mac, &resource, &links, (&headers, peer)).await;
     }
     let refuse = |why: Refusal| {
         tracing::warn!(machine = %mac, %peer, reason = %why, "config refused");
-        denied(&app, peer, Some(mac), &why.to_string());
+        denied(&app, (peer, None), Some(mac), &why.to_string());
         app.events.push(app.event(EventKind::ConfigRefused, Some(mac), Some(peer), &why.to_string()), None);
         BootError::forbidden()
     };
@@ -224,7 +224,7 @@ async fn deliver(fetch: Fetch, token: Option<&str>) -> Result<Response, BootErro
             let message =
                 format!("its config was held back: {reason}, but its profile is marked as not destructive");
             app.events.push(app.event(EventKind::ReinstallSuppressed, Some(mac), Some(peer), &message), None);
-            denied(&app, peer, Some(mac), &message);
+            denied(&app, (peer, None), Some(mac), &message);
             Err(BootError::forbidden())
         }
         Err(StepError::Step(Stop::Broken(error))) => {
@@ -281,12 +281,12 @@ async fn preview(
         Ok(actor) if actor.role == Role::Admin => actor,
         Ok(actor) => {
             let why = format!("{} has the role {}", actor.name, actor.role.as_str());
-            denied(app, peer, Some(mac), &why);
+            denied(app, (peer, Some(actor.name)), Some(mac), &why);
             return Err(BootError::forbidden());
         }
         Err(error) if error.status() == StatusCode::TOO_MANY_REQUESTS => return Err(error.on_boot_route()),
         Err(_) => {
-            denied(app, peer, Some(mac), "no good API token");
+            denied(app, (peer, None), Some(mac), "no good API token");
             return Err(BootError::forbidden());
         }
     };
@@ -299,7 +299,7 @@ async fn preview(
     match render(&app.config().site, &known, None, links, resource, Some(tokens)) {
         Ok(Some((text, kind))) => {
             let target = format!("assignment {}", known.assignment.spec.mac_address);
-            app.witness.shown("config.preview", &actor.name, peer, target);
+            app.witness.shown("config.preview", &actor.name, peer, target).await?;
             Ok(sent(text, kind))
         }
         Ok(None) => Err(BootError::not_found("moxxie: no such file")),
@@ -307,10 +307,12 @@ async fn preview(
     }
 }
 
-/// Tells the audit log.
-fn denied(app: &App, peer: IpAddr, mac: Option<MacAddr>, why: &str) {
-    let who = mac.map(|mac| format!("machine {mac}"));
-    app.refused(Denied { kind: "config", peer, who, target: "config".into(), why: why.to_owned() });
+/// Tells the audit log. Whoever asks can name any machine: only an assigned one is noted.
+fn denied(app: &App, (peer, who): (IpAddr, Option<String>), mac: Option<MacAddr>, why: &str) {
+    let snapshot = app.snapshots.current();
+    let machine = mac.filter(|mac| snapshot.as_ref().is_some_and(|s| s.known(*mac).is_some()));
+    let (target, why) = ("config".to_owned(), why.to_owned());
+    app.refused(Denied { kind: "config", peer, who, machine, target, why });
 }
 
 fn sent(text: String, kind: &'static str) -> Response {

@@ -73,6 +73,7 @@ pub async fn report(
             kind: "report",
             peer,
             who: None,
+            machine: None,
             target: "report".into(),
             why: why.to_string(),
         });

@@ -323,7 +323,7 @@ pub async fn export(
         }
     }
     if actor.role == Role::Admin {
-        app.witness.shown("secrets.read", &actor.name, peer, "export".into());
+        app.witness.shown("secrets.read", &actor.name, peer, "export".into()).await?;
     }
     Ok(Json(json!({"items": items})))
 }

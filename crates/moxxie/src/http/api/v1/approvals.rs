@@ -176,7 +176,7 @@ pub async fn approve_code(
     let shows = |known: &&Known| {
         let asking = &known.assignment.boot.asking;
         let all = asking.waiting_now(now).chain(asking.displaced_lately(now));
-        all.into_iter().any(|w| gate::code_of(&app, known, &w.asker) == code)
+        all.into_iter().any(|w| waiting::code_of(&app, known, &w.asker) == code)
     };
     let meant: Vec<&Known> = waiting.iter().filter(shows).collect();
     match meant.as_slice() {
@@ -267,7 +267,7 @@ fn judge(
             Ok((Answered { after, action, event: event(EventKind::ApprovalGiven, message) }, None))
         }
         ([], Some(code))
-            if boot.asking.displaced_lately(now).any(|w| gate::code_of(app, known, &w.asker) == code) =>
+            if boot.asking.displaced_lately(now).any(|w| waiting::code_of(app, known, &w.asker) == code) =>
         {
             Err(ApiError::conflict(format!(
                 "the machine that showed this code has lost its place among those that ask as {node}: read its screen again"

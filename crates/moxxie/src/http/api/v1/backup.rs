@@ -1,13 +1,15 @@
 //! `GET /api/v1/backup` and `POST /api/v1/restore`: everything but the bytes of assets, which are
 //! named by their digests. A restored site has every machine disarmed.
 //!
-//! What is sealed in the database is sealed in a backup, with the site's key, which is not in it.
+//! What is sealed in the database is sealed in a backup, with the site's key, which is not in it,
+//! and the whole is signed with it. The audit log is not in it either: it can be of any length.
 
 use super::assignments::wire as machine;
+use super::page::one;
 use super::profiles::wire;
 use crate::app::App;
 use crate::http::error::{ApiError, ApiResult, Problem};
-use crate::http::extract::{Admin, Peer, parse_json, read_body, typed};
+use crate::http::extract::{Admin, Peer, Query, parse_json, read_body, typed};
 use crate::shelf;
 use axum::Json;
 use axum::body::Body;
@@ -15,15 +17,16 @@ use axum::extract::State;
 use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use moxxie_core::access::Role;
-use moxxie_core::asset::Asset;
+use moxxie_core::asset::{Asset, Digest};
 use moxxie_core::assignment::{Assignment, AssignmentSpec, BootPolicy};
-use moxxie_core::audit::Chained;
+use moxxie_core::audit::Link;
 use moxxie_core::boot::decide::Shelf;
 use moxxie_core::boot::state::{BootRecord, BootState};
 use moxxie_core::keyring::KeyId;
 use moxxie_core::profile::Profile;
 use moxxie_core::seal::{Place, SealError};
 use moxxie_core::time::Timestamp;
+use moxxie_core::token::SiteKey;
 use moxxie_store::assets::Condition;
 use moxxie_store::{ApiToken, Backup};
 use serde::{Deserialize, Serialize};
@@ -41,6 +44,8 @@ const OF_PROFILE: [&str; 6] =
     ["kernel_path", "initrd_path", "extra_initrds", "boot_params", "config_template", "params"];
 /// The same of an assignment's.
 const OF_ASSIGNMENT: [&str; 1] = ["boot_params_override"];
+/// What the key for signatures is derived for.
+const SIGNED: &str = "backup";
 /// Largest backup that is read.
 const MAX_BODY: usize = 256 * 1024 * 1024;
 
@@ -55,7 +60,12 @@ struct Document {
     profiles: Vec<ProfileEntry>,
     assignments: Vec<AssignmentEntry>,
     tokens: Vec<TokenEntry>,
-    audit: Vec<Chained>,
+    /// `SEQ:HASH` of the newest record of the audit log.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    audit_head: Option<String>,
+    /// The whole log in backups of older versions. Only the last record is looked at.
+    #[serde(default, skip_serializing)]
+    audit: Vec<Value>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -108,8 +118,8 @@ pub async fn backup(
     Admin(actor): Admin,
     Peer(peer): Peer,
 ) -> ApiResult<Response> {
-    let Backup { shelves, assignments, tokens, audit } = app.read().backup().await?;
-    app.witness.shown("secrets.read", &actor.name, peer, "backup".into());
+    let Backup { shelves, assignments, tokens, audit_head, .. } = app.read().backup().await?;
+    app.witness.shown("secrets.read", &actor.name, peer, "backup".into()).await?;
     let assignments: ApiResult<_> = assignments.iter().map(|a| assignment_entry(&app, a)).collect();
     let document = Document {
         format: FORMAT.into(),
@@ -129,11 +139,52 @@ pub async fn backup(
                 last_used_at: t.last_used_at,
             })
             .collect(),
-        audit,
+        audit_head: audit_head.map(|head| head.to_string()),
+        audit: vec![],
     };
+    let document = signed(&document, app.keys().current())?;
     let headers = [(header::CACHE_CONTROL, HeaderValue::from_static("no-store"))];
     Ok((headers, Json(document)).into_response())
 }
+
+/// The document with `mac`: HMAC-SHA-256 of all the rest, in hexadecimal.
+fn signed(document: &Document, key: &SiteKey) -> ApiResult<Value> {
+    let broken = |_| ApiError::internal("the backup cannot be written as JSON");
+    let mut value = serde_json::to_value(document).map_err(broken)?;
+    let mac = Digest(key.sign(SIGNED, canonical(&value).as_bytes()));
+    value["mac"] = mac.to_string().into();
+    Ok(value)
+}
+
+/// What is signed: JSON without white space, the keys of every object in the order of their bytes.
+fn canonical(value: &Value) -> String {
+    // serde_json keeps objects sorted.
+    value.to_string()
+}
+
+/// Takes `mac` off a document and checks it; whether there was one.
+fn take_mac(app: &App, document: &mut Value) -> ApiResult<bool> {
+    let Some(mac) = document.as_object_mut().and_then(|object| object.remove("mac")) else {
+        return Ok(false);
+    };
+    let have: Vec<KeyId> = app.keys().all().map(KeyId::of).collect();
+    let named = document["key"].as_str().unwrap_or_default();
+    let key = app.keys().all().find(|key| KeyId::of(key).to_string() == named);
+    let key = key.ok_or_else(|| ApiError::field("/key", wrong_key(named, &have)))?;
+    let text = canonical(document);
+    let mac: Option<Digest> = mac.as_str().and_then(|mac| mac.parse().ok());
+    match mac.is_some_and(|mac| key.has_signed(SIGNED, text.as_bytes(), &mac.0)) {
+        true => Ok(true),
+        false => Err(ApiError::field("/mac", CHANGED)),
+    }
+}
+
+const CHANGED: &str = "the backup is not what this site's key signed, somebody changed it: restore an untouched \
+                       copy; if you changed it and vouch for all of it, take `mac` out and restore with \
+                       ?unsigned=true (`moxxie restore --unsigned`)";
+const NO_MAC: &str = "is missing, so nobody vouches for the backup: it is of an older version, or made or changed \
+                      by hand. Restore a signed one, or, if you vouch for all of it, with ?unsigned=true \
+                      (`moxxie restore --unsigned`)";
 
 fn profile_entry(app: &App, shelf: &Shelf) -> ApiResult<ProfileEntry> {
     let Profile { id, spec, revision, created_at, updated_at } = &shelf.profile;
@@ -216,19 +267,30 @@ fn wrong_key(wanted: impl std::fmt::Display, have: &[KeyId]) -> String {
 
 /// Replace everything by a backup, but for the audit log, which goes on. Every machine is disarmed;
 /// tokens of open windows die.
-#[utoipa::path(post, path = "/api/v1/restore", tag = "operations", security(("token" = ["admin"])),
+#[utoipa::path(post, path = "/api/v1/restore", tag = "operations", security(("token" = ["admin"])), params(
+    ("unsigned" = Option<bool>, Query, description = "true: you vouch for a document without `mac`, and for profiles in it that an admin marked as less destructive than their words are"),
+),
     request_body = Object, responses(
     (status = 200, description = "what is there now", body = Value),
-    (status = 422, description = "not a backup", body = Problem),
+    (status = 422, description = "not a backup, or not a signed one", body = Problem),
 ))]
 pub async fn restore(
     State(app): State<Arc<App>>,
     Admin(actor): Admin,
     Peer(peer): Peer,
+    query: Query,
     body: Body,
 ) -> ApiResult<Json<Value>> {
+    query.only(&["unsigned"]).map_err(ApiError::bad_request)?;
+    let unsigned = match one(&query, "unsigned")? {
+        None | Some("false") => false,
+        Some("true") => true,
+        Some(_) => return Err(ApiError::field("/unsigned", "true or false")),
+    };
     let bytes = read_body(body, MAX_BODY).await?;
-    let document: Document = typed(parse_json(&bytes)?)?;
+    let mut document = parse_json(&bytes)?;
+    let has_mac = take_mac(&app, &mut document)?;
+    let document: Document = typed(document)?;
     let sealed = match document.format.as_str() {
         FORMAT => true,
         PLAIN_FORMAT => false,
@@ -243,13 +305,23 @@ pub async fn restore(
     if let Some(key) = document.key.filter(|key| !have.iter().any(|id| id.to_string() == *key)) {
         return Err(ApiError::field("/key", wrong_key(key, &have)));
     }
+    if !has_mac && !unsigned {
+        return Err(ApiError::field("/mac", NO_MAC));
+    }
+    let audit_head = audit_head(document.audit_head.as_deref(), &document.audit)?;
     let mut shelves = Vec::new();
+    let mut raised = Vec::new();
     for (i, mut entry) in document.profiles.into_iter().enumerate() {
         let below = |e: ApiError| e.below(&format!("/profiles/{i}/spec"));
         if sealed {
             open(&app, PROFILE, &entry.id, &OF_PROFILE, &mut entry.spec).map_err(below)?;
         }
-        shelves.push(shelf(entry).map_err(below)?);
+        let said = entry.destructive;
+        let shelf = shelf(entry, unsigned).map_err(below)?;
+        if shelf.profile.spec.destructive && !said {
+            raised.push(shelf.profile.spec.name.to_string());
+        }
+        shelves.push(shelf);
     }
     let mut assignments = Vec::new();
     for (i, mut entry) in document.assignments.into_iter().enumerate() {
@@ -278,18 +350,33 @@ pub async fn restore(
         .collect();
     let missing = missing_assets(&app, &shelves).await;
     let counts = (shelves.len(), assignments.len());
-    let backup = Backup { shelves, assignments, tokens, audit: document.audit };
+    let backup = Backup { shelves, assignments, tokens, audit_head, unsigned };
     let by = app.by(actor.name, peer);
     shelf::patiently(|| async { app.write().restore(&backup, &by).await }).await?;
     shelf::collect(&app).await;
-    Ok(Json(json!({"profiles": counts.0, "assignments": counts.1, "armed": 0, "missing_assets": missing})))
+    Ok(Json(json!({
+        "profiles": counts.0, "assignments": counts.1, "armed": 0, "missing_assets": missing,
+        "raised_destructive": raised,
+    })))
 }
 
-fn shelf(entry: ProfileEntry) -> ApiResult<Shelf> {
+/// The newest record of the other site's log: as it is named, or that of a log of an older version.
+fn audit_head(named: Option<&str>, log: &[Value]) -> ApiResult<Option<Link>> {
+    let text = match (named, log.last()) {
+        (Some(text), _) => text.to_owned(),
+        (None, Some(last)) => format!("{}:{}", last["seq"], last["hash"].as_str().unwrap_or_default()),
+        (None, None) => return Ok(None),
+    };
+    text.parse().map(Some).map_err(|_| ApiError::field("/audit_head", "SEQ:HASH of an audit record"))
+}
+
+/// A profile is never milder than today's lint finds it, unless the admin who restores says so:
+/// what another admin once lowered, at another site or for another lint, is to be said again.
+fn shelf(entry: ProfileEntry, may_lower: bool) -> ApiResult<Shelf> {
     let mut spec = wire::read(entry.spec, None, wire::Silence::Computes)?;
-    // The judgment of the site that made the backup, never milder than today's lint.
-    spec.destructive_lowered = entry.destructive_lowered;
-    spec.destructive = entry.destructive || (spec.destructive && !entry.destructive_lowered);
+    let lowered = entry.destructive_lowered && may_lower;
+    spec.destructive_lowered = entry.destructive_lowered && (lowered || !spec.destructive);
+    spec.destructive = entry.destructive || (spec.destructive && !lowered);
     Ok(Shelf {
         profile: Profile {
             id: entry.id,

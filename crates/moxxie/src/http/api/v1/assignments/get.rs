@@ -26,6 +26,6 @@ pub async fn get(
     let known = super::find(&app, &mac).await?;
     let view = wire::view_known(&app, &known, actor.role);
     let target = || format!("assignment {}", known.assignment.spec.mac_address);
-    app.shown((&actor, peer), target, &view, || wire::view_known(&app, &known, Role::Viewer));
+    app.shown((&actor, peer), target, &view, || wire::view_known(&app, &known, Role::Viewer)).await?;
     Ok(tagged(StatusCode::OK, known.assignment.revision, &view))
 }

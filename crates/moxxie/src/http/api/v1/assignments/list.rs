@@ -62,7 +62,7 @@ pub async fn list(
     };
     let views = |role| page.items.iter().map(|a| view(a, role)).collect::<Vec<_>>();
     let items = views(actor.role);
-    app.shown((&actor, peer), || "assignments".into(), &items, || views(Role::Viewer));
+    app.shown((&actor, peer), || "assignments".into(), &items, || views(Role::Viewer)).await?;
     Ok(Json(Page { items, next: page.next }))
 }
 

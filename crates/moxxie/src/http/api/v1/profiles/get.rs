@@ -26,6 +26,6 @@ pub async fn get(
     let profile = super::find(&app, &name).await?;
     let view = wire::view(&profile, actor.role);
     let target = || format!("profile {}", profile.spec.name);
-    app.shown((&actor, peer), target, &view, || wire::view(&profile, Role::Viewer));
+    app.shown((&actor, peer), target, &view, || wire::view(&profile, Role::Viewer)).await?;
     Ok(tagged(StatusCode::OK, profile.revision, &view))
 }

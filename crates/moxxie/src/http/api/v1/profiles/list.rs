@@ -26,6 +26,6 @@ pub async fn list(
     let page = asked.page(rows, |p| p.spec.name.to_string());
     let views = |role| page.items.iter().map(|p| wire::view(p, role)).collect::<Vec<_>>();
     let items = views(actor.role);
-    app.shown((&actor, peer), || "profiles".into(), &items, || views(Role::Viewer));
+    app.shown((&actor, peer), || "profiles".into(), &items, || views(Role::Viewer)).await?;
     Ok(Json(Page { items, next: page.next }))
 }
