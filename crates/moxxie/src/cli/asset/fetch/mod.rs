@@ -190,7 +190,7 @@ async fn read_back(client: &Client, profile: &str, item: &Value, largest: u64) -
         anyhow::bail!("{file} has {size} bytes: at most {largest} are expected");
     }
     let path = ["api", "v1", "boot", "profiles", profile, "assets", file];
-    let mut response = client.send(|| client.request::<&str>(Method::GET, &path, &[])).await?;
+    let mut response = client.send(|| client.authorized::<&str>(Method::GET, &path, &[])).await?;
     let mut bytes = Vec::new();
     while let Some(chunk) = response.chunk().await.map_err(|e| client.broken(e))? {
         bytes.extend_from_slice(&chunk);
