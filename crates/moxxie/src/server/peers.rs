@@ -78,4 +78,14 @@ mod tests {
         drop(held);
         assert!(peers.open.lock().unwrap().is_empty());
     }
+
+    #[test]
+    fn strangers_share_and_take_nobody_elses_places() {
+        let peers = Arc::new(Peers::default());
+        let held: Vec<_> = (0..3).map(|_| peers.seat(Share::of_strangers(2))).collect();
+        assert_eq!(held.iter().flatten().count(), 2, "whoever they are");
+        assert!(peers.seat(Share::of("10.0.0.1".parse().unwrap(), 1)).is_some());
+        drop(held);
+        assert!(peers.seat(Share::of_strangers(2)).is_some());
+    }
 }
