@@ -1,0 +1,532 @@
+//! One network that machines boot in: what was asked for, what Moxxie knows, checked and typed.
+
+use super::name::{Arch, BootUrl, Name, NameError, Vlan};
+use crate::mac::MacAddr;
+use crate::name::NodeName;
+use ipnet::Ipv4Net;
+use std::collections::BTreeMap;
+use std::fmt;
+use std::net::Ipv4Addr;
+use std::str::FromStr;
+
+/// The parameters, with what they mean. Choices of a dialect (`version`, `family`, `mode`) come on top.
+pub const KEYS: &[(&str, &str)] = &[
+    ("subnet", "the machines' network, such as 10.0.0.0/24"),
+    ("gateway", "their router; default: the first address of the subnet"),
+    ("dns", "their name servers, separated by commas; default: the gateway"),
+    ("interface", "the device's interface towards the machines"),
+    ("uplink", "the port towards the DHCP server, where DHCP snooping has to trust"),
+    ("dhcp_server", "the name of the DHCP server on the device, or the address to relay to"),
+    ("pool", "the name of the address pool on the device, or a range such as 10.0.0.100-10.0.0.199"),
+    ("next_server", "the TFTP server's address; default: the gateway, or Moxxie with tftp=moxxie"),
+    ("tftp", "who hands out the loaders: switch (default) or moxxie"),
+    ("boot_url", "the menu's URL; default: this server's /boot/menu.ipxe"),
+    (
+        "arch",
+        "kinds of clients, separated by commas: bios, ia32, x64, arm64, http-x64, http-arm64; default: all",
+    ),
+    ("secure_boot", "yes: UEFI machines load the signed shim first; default: no"),
+    (
+        "stage2",
+        "how iPXE finds the menu: auto (default), class (DHCP tells it) or embedded (the loader knows)",
+    ),
+    ("vlan", "the machines' VLAN, 1 to 4094"),
+    ("leases", "static: a fixed address for each assigned machine whose address is known; default: none"),
+];
+
+/// What a dialect lets one choose; the first value is the default.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Choice {
+    /// The parameter.
+    pub key: &'static str,
+    /// Its values, each with what it means.
+    pub values: &'static [(&'static str, &'static str)],
+}
+
+/// A value that cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{key}: {message}")]
+pub struct Problem {
+    /// The parameter.
+    pub key: &'static str,
+    /// What is the matter, and what to do.
+    pub message: String,
+}
+
+impl Problem {
+    /// A problem with this parameter.
+    pub fn new(key: &'static str, message: impl fmt::Display) -> Problem {
+        Problem { key, message: message.to_string() }
+    }
+}
+
+/// Who hands out the loaders by TFTP.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Tftp {
+    /// The device that is configured.
+    Switch,
+    /// Moxxie itself (`moxxie serve --tftp`).
+    Moxxie,
+}
+
+/// How iPXE, once loaded, finds the menu instead of its own loader again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stage {
+    /// As the dialect does it best.
+    Auto,
+    /// DHCP recognizes iPXE and gives it another name.
+    Class,
+    /// The loader has the script in it (BIOS) or fetches `autoexec.ipxe` (UEFI).
+    Embedded,
+}
+
+/// Addresses that are handed out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Range {
+    /// The first.
+    pub first: Ipv4Addr,
+    /// The last.
+    pub last: Ipv4Addr,
+}
+
+/// What `pool=` says: it depends on the vendor which of the two makes sense.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Pool {
+    /// A pool that exists on the device.
+    Name(Name),
+    /// The addresses themselves.
+    Range(Range),
+}
+
+/// An assigned machine.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Lease {
+    /// Its address on the wire.
+    pub mac: MacAddr,
+    /// What the cluster calls it.
+    pub node: NodeName,
+    /// Its fixed address.
+    pub address: Ipv4Addr,
+    /// What firmware it asked with last, if it ever did.
+    pub arch: Option<Arch>,
+}
+
+/// What the server knows before anything is asked.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Known {
+    /// The URL of its menu, as machines reach it.
+    pub boot_url: Option<BootUrl>,
+    /// The network that its settings name for machines.
+    pub subnet: Option<Ipv4Net>,
+    /// Whether it hands out loaders by TFTP itself.
+    pub tftp: bool,
+    /// Assigned machines with addresses, for `leases=static`.
+    pub leases: Vec<Lease>,
+}
+
+/// A network that machines boot in. Every value was checked when it was read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Network {
+    /// The machines' network, without host bits, of 8 to 30 bits.
+    pub subnet: Ipv4Net,
+    /// Their router, within the subnet.
+    pub gateway: Ipv4Addr,
+    /// Their name servers, at least one: the Debian installer stops without.
+    pub dns: Vec<Ipv4Addr>,
+    /// The device's interface towards the machines.
+    pub interface: Option<Name>,
+    /// The port towards the DHCP server.
+    pub uplink: Option<Name>,
+    /// The DHCP server's name on the device, or what to relay to.
+    pub dhcp_server: Option<Name>,
+    /// The pool, by name or as a range within the subnet.
+    pub pool: Option<Pool>,
+    /// The TFTP server.
+    pub next_server: Ipv4Addr,
+    /// Who that is.
+    pub tftp: Tftp,
+    /// What iPXE is to load.
+    pub boot_url: BootUrl,
+    /// The kinds of clients to serve, in order, each once, at least one.
+    pub arches: Vec<Arch>,
+    /// Whether UEFI machines load the signed shim.
+    pub secure_boot: bool,
+    /// How iPXE finds the menu.
+    pub stage2: Stage,
+    /// The machines' VLAN.
+    pub vlan: Option<Vlan>,
+    /// Fixed addresses, by MAC address; empty unless asked for.
+    pub leases: Vec<Lease>,
+    /// What was guessed or ignored while reading.
+    pub warnings: Vec<String>,
+    choices: BTreeMap<&'static str, &'static str>,
+}
+
+impl Network {
+    /// Reads the parameters of a request for a dialect. Names nothing twice; every problem at once.
+    pub fn read(
+        dialect: &dyn super::Dialect,
+        given: &[(String, String)],
+        known: &Known,
+    ) -> Result<Network, Vec<Problem>> {
+        Reader { dialect, given, problems: Vec::new(), warnings: Vec::new() }.network(known)
+    }
+
+    /// What was chosen for this key, or its default; empty for a key that the dialect has not.
+    pub fn choice(&self, key: &str) -> &'static str {
+        self.choices.get(key).copied().unwrap_or("")
+    }
+
+    /// Whether this kind of client is served.
+    pub fn serves(&self, arch: Arch) -> bool {
+        self.arches.contains(&arch)
+    }
+
+    /// The file that a kind of client loads first: a name for TFTP, or a whole URL for HTTP boot.
+    pub fn loader(&self, arch: Arch) -> String {
+        let file = match (arch, self.secure_boot) {
+            (Arch::Bios, _) => "undionly.kpxe",
+            // There is no signed chain for 32-bit UEFI.
+            (Arch::Ia32, _) => "ipxe-i386.efi",
+            (Arch::X64 | Arch::HttpX64, false) => "ipxe.efi",
+            (Arch::X64 | Arch::HttpX64, true) => "ipxe-shimx64.efi",
+            (Arch::Arm64 | Arch::HttpArm64, false) => "ipxe-arm64.efi",
+            (Arch::Arm64 | Arch::HttpArm64, true) => "ipxe-shimaa64.efi",
+        };
+        match arch.is_http() {
+            true => format!("{}/boot/firmware/{file}", self.boot_url.origin()),
+            false => file.to_owned(),
+        }
+    }
+
+    /// The range to hand out: the pool's, else the upper half of the subnet without the addresses
+    /// of router, TFTP server and Moxxie.
+    pub fn range(&self) -> Range {
+        if let Some(Pool::Range(range)) = self.pool {
+            return range;
+        }
+        let (network, broadcast) = (u32::from(self.subnet.network()), u32::from(self.subnet.broadcast()));
+        let middle = network + (broadcast - network).div_ceil(2);
+        let taken = [Some(self.gateway), Some(self.next_server), self.boot_url.address()];
+        let taken: Vec<u32> =
+            taken.into_iter().flatten().chain(self.dns.iter().copied()).map(u32::from).collect();
+        // The longest run of free addresses in that half.
+        let mut best = (middle, middle);
+        let mut first = None;
+        let (mut begin, end) = (middle.max(network + 1), broadcast - 1);
+        let mut cuts: Vec<u32> = taken.into_iter().filter(|a| (begin..=end).contains(a)).collect();
+        cuts.sort_unstable();
+        cuts.push(end + 1);
+        for cut in cuts {
+            if cut > begin && first.is_none_or(|length| cut - begin > length) {
+                first = Some(cut - begin);
+                best = (begin, cut - 1);
+            }
+            begin = begin.max(cut + 1);
+        }
+        Range { first: best.0.into(), last: best.1.into() }
+    }
+}
+
+struct Reader<'a> {
+    dialect: &'a dyn super::Dialect,
+    given: &'a [(String, String)],
+    problems: Vec<Problem>,
+    warnings: Vec<String>,
+}
+
+impl Reader<'_> {
+    fn text(&self, key: &str) -> Option<&str> {
+        self.given.iter().find(|(k, _)| k == key).map(|(_, value)| value.as_str()).filter(|v| !v.is_empty())
+    }
+
+    fn parse<T: FromStr>(&mut self, key: &'static str) -> Option<T>
+    where
+        T::Err: fmt::Display,
+    {
+        match self.text(key)?.parse() {
+            Ok(value) => Some(value),
+            Err(error) => {
+                self.refuse(key, error);
+                None
+            }
+        }
+    }
+
+    fn refuse(&mut self, key: &'static str, message: impl fmt::Display) {
+        self.problems.push(Problem::new(key, message));
+    }
+
+    fn address(&mut self, key: &'static str) -> Option<Ipv4Addr> {
+        let text = self.text(key)?.to_owned();
+        let address = usable(&text);
+        if address.is_none() {
+            self.refuse(key, "not an IPv4 address of a host, such as 10.0.0.10");
+        }
+        address
+    }
+
+    fn one_of<T: Copy>(&mut self, key: &'static str, values: &[(&str, T)], default: T) -> T {
+        let Some(text) = self.text(key) else { return default };
+        match values.iter().find(|(name, _)| *name == text) {
+            Some((_, value)) => *value,
+            None => {
+                let names: Vec<&str> = values.iter().map(|(name, _)| *name).collect();
+                self.refuse(key, format!("write one of {}", names.join(", ")));
+                default
+            }
+        }
+    }
+
+    fn unknown_keys(&mut self) {
+        let choices = self.dialect.choices();
+        for (i, (key, _)) in self.given.iter().enumerate() {
+            let known = KEYS
+                .iter()
+                .map(|(known, _)| *known)
+                .chain(choices.iter().map(|choice| choice.key))
+                .find(|k| k == key);
+            if self.given[..i].iter().any(|(earlier, _)| earlier == key) {
+                self.problems.push(Problem::new(known.unwrap_or("parameters"), "is given twice"));
+                continue;
+            }
+            match known {
+                None => {
+                    let all: Vec<&str> =
+                        self.dialect.reads().iter().copied().chain(choices.iter().map(|c| c.key)).collect();
+                    let shown: String = key.chars().take(40).collect();
+                    self.problems.push(Problem::new(
+                        "parameters",
+                        format!(
+                            "{shown:?} is no parameter of {}; it reads {}",
+                            self.dialect.name(),
+                            all.join(", ")
+                        ),
+                    ));
+                }
+                Some(known) => {
+                    let used =
+                        self.dialect.reads().contains(&known) || choices.iter().any(|c| c.key == known);
+                    if !used {
+                        self.warnings.push(format!(
+                            "{known} was given, but {} has no use for it",
+                            self.dialect.name()
+                        ));
+                    }
+                }
+            }
+        }
+    }
+
+    fn choices(&mut self) -> BTreeMap<&'static str, &'static str> {
+        let mut chosen = BTreeMap::new();
+        for choice in self.dialect.choices() {
+            let values: Vec<(&'static str, &'static str)> =
+                choice.values.iter().map(|(name, _)| (*name, *name)).collect();
+            let Some((default, _)) = values.first().copied() else { continue };
+            let value = self.one_of(choice.key, &values, default);
+            chosen.insert(choice.key, value);
+        }
+        chosen
+    }
+
+    fn network(mut self, known: &Known) -> Result<Network, Vec<Problem>> {
+        self.unknown_keys();
+        let choices = self.choices();
+        let Some(boot_url) = self.boot_url(known) else { return Err(self.problems) };
+        let subnet = self.subnet(known, boot_url.address());
+        let inside = |address: Ipv4Addr| {
+            subnet.contains(&address) && address != subnet.network() && address != subnet.broadcast()
+        };
+        let gateway = self.address("gateway");
+        if gateway.is_some_and(|address| !inside(address)) {
+            self.refuse("gateway", format!("is not a host of {subnet}: machines could not reach it"));
+        }
+        let gateway = gateway.or_else(|| subnet.hosts().next()).unwrap_or(subnet.addr());
+        let tftp = self.one_of("tftp", &[("switch", Tftp::Switch), ("moxxie", Tftp::Moxxie)], Tftp::Switch);
+        if tftp == Tftp::Moxxie && !known.tftp {
+            self.warnings.push("tftp=moxxie: this server has no TFTP listener yet; start it with moxxie serve --tftp 0.0.0.0:69".into());
+        }
+        let next_server = match (self.address("next_server"), tftp, boot_url.address()) {
+            (Some(address), _, _) => address,
+            (None, Tftp::Switch, _) => gateway,
+            (None, Tftp::Moxxie, Some(address)) => address,
+            (None, Tftp::Moxxie, None) => {
+                if self.text("next_server").is_none() {
+                    self.refuse(
+                        "next_server",
+                        "name Moxxie's address: the boot URL has a name, and firmware loads by address",
+                    );
+                }
+                gateway
+            }
+        };
+        let arches = self.arches();
+        let https = boot_url.is_https();
+        if https && arches.contains(&Arch::Bios) {
+            self.warnings.push("the boot URL is https, which BIOS builds of iPXE do not speak: give boot_url=http://… or arch without bios".into());
+        }
+        let pool = self.pool(subnet);
+        let dns = self.dns(gateway);
+        let secure_boot = self.one_of("secure_boot", &[("no", false), ("yes", true)], false);
+        let stages = [("auto", Stage::Auto), ("class", Stage::Class), ("embedded", Stage::Embedded)];
+        let stage2 = self.one_of("stage2", &stages, Stage::Auto);
+        let leases = self.leases(known, subnet);
+        let network = Network {
+            subnet,
+            gateway,
+            dns,
+            interface: self.parse("interface"),
+            uplink: self.parse("uplink"),
+            dhcp_server: self.parse("dhcp_server"),
+            pool,
+            next_server,
+            tftp,
+            boot_url,
+            arches,
+            secure_boot,
+            stage2,
+            vlan: self.parse("vlan"),
+            leases,
+            warnings: std::mem::take(&mut self.warnings),
+            choices,
+        };
+        if self.problems.is_empty() { Ok(network) } else { Err(self.problems) }
+    }
+
+    fn boot_url(&mut self, known: &Known) -> Option<BootUrl> {
+        let url = match self.text("boot_url") {
+            Some(_) => self.parse::<BootUrl>("boot_url")?,
+            None => {
+                match known.boot_url.clone() {
+                    Some(url) => url,
+                    None => {
+                        self.refuse("boot_url", "is needed: this server does not know by which URL machines reach it (public_url)");
+                        return None;
+                    }
+                }
+            }
+        };
+        if url.address().is_some_and(|address| address.is_loopback()) || url.host() == "localhost" {
+            self.warnings.push(format!(
+                "{url} is this computer only, machines cannot reach it: give boot_url=, or set public_url"
+            ));
+        }
+        Some(url)
+    }
+
+    fn subnet(&mut self, known: &Known, moxxie: Option<Ipv4Addr>) -> Ipv4Net {
+        let example = Ipv4Net::new_assert(Ipv4Addr::new(192, 168, 88, 0), 24);
+        if let Some(text) = self.text("subnet") {
+            let text = text.to_owned();
+            let net = match text.parse::<Ipv4Net>() {
+                Ok(net) if net.addr() != net.network() => {
+                    Err(format!("has host bits; the network is {}", net.trunc()))
+                }
+                Ok(net) if !(8..=30).contains(&net.prefix_len()) => {
+                    Err("a network for machines has 8 to 30 bits".into())
+                }
+                Ok(net) if usable(&net.network().to_string()).is_none() => {
+                    Err("is no network for machines".into())
+                }
+                Ok(net) => Ok(net),
+                Err(_) => Err("not an IPv4 network, such as 10.0.0.0/24".to_owned()),
+            };
+            return net.unwrap_or_else(|message| {
+                self.refuse("subnet", message);
+                example
+            });
+        }
+        if let Some(net) = known.subnet.filter(|net| (8..=30).contains(&net.prefix_len())) {
+            return net.trunc();
+        }
+        let guess = match moxxie.filter(|address| !address.is_loopback()) {
+            Some(address) => Ipv4Net::new(address, 24).map(|net| net.trunc()).unwrap_or(example),
+            None => example,
+        };
+        self.warnings.push(format!("{guess} is a guess: give subnet= if your machines are elsewhere"));
+        guess
+    }
+
+    fn arches(&mut self) -> Vec<Arch> {
+        let Some(text) = self.text("arch").map(str::to_owned) else { return Arch::ALL.to_vec() };
+        let mut arches = Vec::new();
+        for word in text.split(',') {
+            match word.trim().parse::<Arch>() {
+                Ok(arch) if !arches.contains(&arch) => arches.push(arch),
+                Ok(_) => {}
+                Err(error) => self.refuse("arch", error),
+            }
+        }
+        arches.sort_unstable();
+        arches
+    }
+
+    fn dns(&mut self, gateway: Ipv4Addr) -> Vec<Ipv4Addr> {
+        let Some(text) = self.text("dns") else { return vec![gateway] };
+        let addresses: Option<Vec<Ipv4Addr>> = text.split(',').map(|word| usable(word.trim())).collect();
+        match addresses {
+            Some(addresses) if addresses.len() <= 4 => addresses,
+            _ => {
+                self.refuse("dns", "write one to four IPv4 addresses, separated by commas");
+                vec![gateway]
+            }
+        }
+    }
+
+    fn pool(&mut self, subnet: Ipv4Net) -> Option<Pool> {
+        let text = self.text("pool")?.to_owned();
+        let range =
+            text.split_once('-').and_then(|(a, b)| Some((a.trim().parse().ok()?, b.trim().parse().ok()?)));
+        let Some((first, last)) = range else { return self.parse::<Name>("pool").map(Pool::Name) };
+        let inside = |a: Ipv4Addr| subnet.contains(&a) && a != subnet.network() && a != subnet.broadcast();
+        if !inside(first) || !inside(last) || first > last {
+            self.refuse("pool", format!("{first}-{last} is not a range of hosts in {subnet}"));
+        }
+        Some(Pool::Range(Range { first, last }))
+    }
+
+    fn leases(&mut self, known: &Known, subnet: Ipv4Net) -> Vec<Lease> {
+        if !self.one_of("leases", &[("none", false), ("static", true)], false) {
+            return Vec::new();
+        }
+        let (mut leases, elsewhere): (Vec<Lease>, Vec<Lease>) =
+            known.leases.iter().cloned().partition(|lease| subnet.contains(&lease.address));
+        if !elsewhere.is_empty() {
+            self.warnings.push(format!(
+                "{} assigned machines have addresses outside {subnet} and are left out",
+                elsewhere.len()
+            ));
+        }
+        leases.sort_by_key(|lease| lease.mac);
+        let mut seen = BTreeMap::new();
+        let mut kept = Vec::new();
+        for lease in leases {
+            match seen.insert(lease.address, lease.mac) {
+                None => kept.push(lease),
+                Some(other) => self.warnings.push(format!(
+                    "{} and {other} are both known at {}: neither name wins, so {} is left out",
+                    lease.mac, lease.address, lease.mac
+                )),
+            }
+        }
+        if kept.is_empty() {
+            self.warnings
+                .push("leases=static: no assigned machine has a known address in this network".into());
+        }
+        kept
+    }
+}
+
+/// The address of one host: not zero, loopback, multicast or broadcast.
+fn usable(text: &str) -> Option<Ipv4Addr> {
+    let address: Ipv4Addr = text.parse().ok()?;
+    let first = address.octets()[0];
+    (first != 0 && first != 127 && first < 224).then_some(address)
+}
+
+impl From<(&'static str, NameError)> for Problem {
+    fn from((key, error): (&'static str, NameError)) -> Problem {
+        Problem::new(key, error)
+    }
+}
