@@ -78,6 +78,17 @@ impl Store {
         let mut tx = self.read().await?;
         tx.rows(sql, args![at, mac, limit]).await?.iter().map(machine).collect()
     }
+
+    /// Every machine that is assigned and was seen, by MAC address.
+    pub async fn assigned_machines(&self) -> Result<Vec<MachineSeen>> {
+        let sql = "SELECT m.mac, m.uuid, m.serial, m.arch, m.platform, m.manufacturer, m.product, m.ip, \
+                   m.last_answer, m.first_seen_at, m.last_seen_at, n.node_name, p.name AS boot_profile \
+                   FROM machines m JOIN assignment_macs a ON a.mac = m.mac \
+                   JOIN node_boot_assignments n ON n.id = a.assignment_id \
+                   JOIN boot_profiles p ON p.id = n.boot_profile_id ORDER BY m.mac";
+        let mut tx = self.read().await?;
+        tx.rows(sql, args![]).await?.iter().map(machine).collect()
+    }
 }
 
 impl Store {

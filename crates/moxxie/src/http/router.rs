@@ -3,7 +3,7 @@
 use crate::app::App;
 use crate::http::api::v1::{
     apply, approvals, assets, assignments, audit, backup, config, downloads, events, explain, extract,
-    machines, profiles, secrets, tokens, uploads,
+    machines, network_config, profiles, secrets, tokens, uploads,
 };
 use crate::http::{boot, docs, error, middleware, ops};
 use axum::Router;
@@ -54,6 +54,7 @@ pub fn described() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(approvals::list, approvals::approve_code))
         .routes(routes!(explain::explain))
         .routes(routes!(machines::list))
+        .routes(routes!(network_config::get))
         .routes(routes!(downloads::list))
         .routes(routes!(events::list))
         .routes(routes!(apply::apply))

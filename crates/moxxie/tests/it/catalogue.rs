@@ -280,7 +280,14 @@ const ROWS: &[(u32, u32, Row)] = &[
         ]),
     ),
     (96, 96, Tests(&[DATA, "moxxie/src/http/middleware.rs::tokens_do_not_reach_the_log"])),
-    (97, 97, NotYet("network-config writes no switch's language yet")),
+    (
+        97,
+        97,
+        Tests(&[
+            "moxxie-core/tests/switches.rs::hostile_values_reach_no_script",
+            "moxxie/tests/it/network_config.rs::values_that_could_end_a_command_are_refused_by_name",
+        ]),
+    ),
     (98, 98, NotYet("nothing is read from Proxmox yet; names of machines are tried in rows 29 to 32")),
     (
         99,

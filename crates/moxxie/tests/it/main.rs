@@ -22,6 +22,7 @@ mod iso;
 mod iso_hostile;
 mod limits;
 mod members;
+mod network_config;
 mod openapi;
 mod refusals;
 mod remote;

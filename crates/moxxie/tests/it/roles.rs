@@ -101,6 +101,7 @@ const ROUTES: &[(&str, &str, For, &str, &str)] = &[
     ("get", "/api/v1/boot/explain", For::Viewer, "", ""),
     ("get", "/api/v1/boot/machines", For::Viewer, "", ""),
     ("get", "/api/v1/boot/downloads", For::Viewer, "", ""),
+    ("get", "/api/v1/boot/network-config", For::Viewer, "", ""),
     ("get", "/api/v1/boot/events", For::Viewer, "", ""),
     (
         "post",
@@ -159,7 +160,11 @@ struct Ids {
 
 fn uri(path: &str, ids: &Ids) -> String {
     let id = if path.contains("/uploads/") { &ids.upload } else { &ids.token };
-    let query = if path.ends_with("/explain") { format!("?mac={MAC}") } else { String::new() };
+    let query = match path.rsplit('/').next() {
+        Some("explain") => format!("?mac={MAC}"),
+        Some("network-config") => "?vendor=dnsmasq&leases=static".into(),
+        _ => String::new(),
+    };
     // What is changed or deleted is a profile that nobody needs; files are those of the other.
     let profile = if path.ends_with("/profiles/{name}") { "spare" } else { "deb" };
     let path = path

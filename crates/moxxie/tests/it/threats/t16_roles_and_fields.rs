@@ -45,6 +45,7 @@ const FIELDS: &[(&str, &[&str], &[&str])] = &[
     ("/api/v1/boot/explain", NONE, NONE),
     ("/api/v1/boot/machines", NONE, NONE),
     ("/api/v1/boot/downloads", NONE, NONE),
+    ("/api/v1/boot/network-config", NONE, NONE),
     ("/api/v1/boot/events", NONE, NONE),
     ("/api/v1/boot/export", STORED, NONE),
     ("/api/v1/audit", NONE, NONE),
@@ -129,6 +130,7 @@ fn uri(path: &str, upload: &str) -> String {
     let query = match path {
         "/api/v1/boot/explain" | "/boot/menu.ipxe" | "/boot/{profile}.ipxe" => format!("?mac={MAC}"),
         "/boot/report" => "?t=x&stage=started".into(),
+        "/api/v1/boot/network-config" => "?vendor=dnsmasq&leases=static".into(),
         _ => String::new(),
     };
     let path = path.replace("{name}", "cp").replace("{profile}", "cp").replace("{mac}", MAC);

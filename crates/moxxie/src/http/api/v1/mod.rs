@@ -12,6 +12,7 @@ pub mod events;
 pub mod explain;
 pub mod extract;
 pub mod machines;
+pub mod network_config;
 pub mod page;
 pub mod profiles;
 pub mod revision;

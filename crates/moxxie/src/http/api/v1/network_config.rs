@@ -1,0 +1,171 @@
+//! `GET /api/v1/boot/network-config`: what the site's switch, router or DHCP server needs.
+
+use crate::app::App;
+use crate::config::Config;
+use crate::http::error::{ApiError, ApiResult, FieldError, Problem};
+use crate::http::extract::{Door, Query, Viewer};
+use crate::http::links::Links;
+use axum::Json;
+use axum::extract::State;
+use axum::http::{HeaderMap, header};
+use axum::response::{IntoResponse, Response};
+use ipnet::{IpNet, Ipv4Net};
+use moxxie_core::machine::MachineSeen;
+use moxxie_core::net::Networks;
+use moxxie_core::params::Params;
+use moxxie_core::switch::{self, Arch, DIALECTS, Known, Lease, Network};
+use moxxie_store::{AssignmentFilter, StoreError};
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
+use std::sync::Arc;
+
+/// Assignments read at once.
+const PART: u32 = 500;
+
+/// Ready to paste, with the site's values for what is left out.
+#[utoipa::path(get, path = "/api/v1/boot/network-config", tag = "operations", security(("token" = ["viewer"])), params(
+    ("vendor" = String, Query, description = "mikrotik, fs, dnsmasq, kea, …: an error lists them"),
+    ("format" = Option<String>, Query, description = "text (default) or json; or by Accept"),
+    ("version" = Option<String>, Query, description = "what some vendors let one choose; also: family, mode"),
+    ("subnet" = Option<String>, Query, description = "the machines' network; also: gateway, dns, interface, uplink, dhcp_server, pool, next_server, vlan"),
+    ("tftp" = Option<String>, Query, description = "switch (default) or moxxie"),
+    ("boot_url" = Option<String>, Query, description = "default: this server's menu"),
+    ("arch" = Option<String>, Query, description = "bios,ia32,x64,arm64,http-x64,http-arm64; also: secure_boot, stage2"),
+    ("leases" = Option<String>, Query, description = "static: fixed addresses for assigned machines"),
+), responses(
+    (status = 200, description = "the configuration; as JSON with undo, warnings, how to verify, sources", content(
+        (String = "text/plain"), (Value = "application/json"))),
+    (status = 422, description = "no such vendor, or values that cannot be used", body = Problem),
+    (status = 503, description = "the database does not answer, and assigned machines were asked for", body = Problem),
+))]
+pub async fn get(
+    State(app): State<Arc<App>>,
+    _: Viewer,
+    door: Door,
+    headers: HeaderMap,
+    query: Query,
+) -> ApiResult<Response> {
+    let vendors = || DIALECTS.iter().map(|dialect| dialect.name()).collect::<Vec<_>>().join(", ");
+    let name = query.one("vendor").map_err(ApiError::bad_request)?.unwrap_or("");
+    let Some(dialect) = switch::find(name) else {
+        let message = match name {
+            "" => format!("name one: {}", vendors()),
+            _ => format!("there is no such vendor; there are {}", vendors()),
+        };
+        return Err(ApiError::field("/vendor", message));
+    };
+    let as_json = match query.one("format").map_err(ApiError::bad_request)? {
+        Some("json") => true,
+        Some("text") => false,
+        Some(_) => return Err(ApiError::field("/format", "write text or json")),
+        None => wants_json(&headers),
+    };
+    let given: Vec<(String, String)> = query
+        .pairs()
+        .filter(|(key, _)| !matches!(*key, "vendor" | "format"))
+        .map(|(key, value)| (key.to_owned(), value.to_owned()))
+        .collect();
+    let config = app.config();
+    let mut known = known(&config, &headers, door);
+    if given.iter().any(|(key, value)| key == "leases" && value == "static") {
+        known.leases = leases(&app).await?;
+    }
+    let network = Network::read(dialect, &given, &known).map_err(|problems| {
+        let fields = problems.into_iter().map(|p| FieldError::new(format!("/{}", p.key), p.message));
+        ApiError::fields(fields.collect())
+    })?;
+    let written = dialect.write(&network).map_err(|p| ApiError::field(format!("/{}", p.key), p.message))?;
+    if !as_json {
+        return Ok(([(header::CONTENT_TYPE, "text/plain; charset=utf-8")], written.script).into_response());
+    }
+    let companions: Vec<Value> =
+        written.companions.iter().map(|(name, script)| json!({"name": name, "script": script})).collect();
+    Ok(Json(json!({
+        "vendor": dialect.name(),
+        "title": dialect.title(),
+        "script": written.script,
+        "undo": written.undo,
+        "warnings": written.warnings,
+        "verify": written.verify,
+        "sources": written.sources,
+        "companions": companions,
+    }))
+    .into_response())
+}
+
+/// Whether JSON is named and plain text is not.
+fn wants_json(headers: &HeaderMap) -> bool {
+    let accept = headers.get(header::ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or("");
+    accept.contains("application/json") && !accept.contains("text/plain")
+}
+
+/// What the settings and the request say.
+fn known(config: &Config, headers: &HeaderMap, door: Door) -> Known {
+    let links = Links::of(config.public_url.as_deref(), headers, door).ok();
+    Known {
+        boot_url: links.and_then(|links| links.script(None).parse().ok()),
+        subnet: one_network(&config.site.provisioning).or_else(|| one_network(&config.access.allow)),
+        tftp: false,
+        leases: Vec::new(),
+    }
+}
+
+/// The one IPv4 network of a list that names one, and not the default.
+fn one_network(networks: &Networks) -> Option<Ipv4Net> {
+    let mut v4 = networks.prefixes().iter().filter_map(|net| match net {
+        IpNet::V4(net) if !net.addr().is_loopback() => Some(*net),
+        _ => None,
+    });
+    match (v4.next(), v4.next()) {
+        (Some(net), None) => Some(net),
+        _ => None,
+    }
+}
+
+/// The assigned machines whose address is known: written down as the parameter `ip` or `address`,
+/// else where it was seen last.
+async fn leases(app: &App) -> Result<Vec<Lease>, StoreError> {
+    let store = app.read();
+    let seen: BTreeMap<_, _> =
+        store.assigned_machines().await?.into_iter().map(|seen| (seen.mac_address, seen)).collect();
+    let mut leases = Vec::new();
+    let mut after: Option<String> = None;
+    loop {
+        let part = store.assignments(&AssignmentFilter::default(), after.as_deref(), PART).await?;
+        let Some(last) = part.last() else { return Ok(leases) };
+        after = Some(last.spec.mac_address.to_string());
+        for assignment in &part {
+            let spec = &assignment.spec;
+            // The NIC that it was seen with last; else the one it is known by.
+            let seen =
+                assignment.macs().filter_map(|mac| seen.get(&mac)).max_by_key(|seen| seen.last_seen_at);
+            let was_at = || seen.and_then(|seen| seen.ip.as_deref()?.parse().ok());
+            let Some(address) = written_down(&spec.boot_params_override).or_else(was_at) else { continue };
+            leases.push(Lease {
+                mac: seen.map_or(spec.mac_address, |seen| seen.mac_address),
+                node: spec.node_name.clone(),
+                address,
+                arch: seen.and_then(arch),
+            });
+        }
+    }
+}
+
+fn written_down(params: &Params) -> Option<Ipv4Addr> {
+    ["ip", "address"].iter().find_map(|key| {
+        let text = params.get(*key)?.as_str()?;
+        text.split('/').next()?.parse().ok()
+    })
+}
+
+/// iPXE's `buildarch` and `platform`, as Moxxie's own scripts send them.
+fn arch(seen: &MachineSeen) -> Option<Arch> {
+    match (seen.platform.as_deref()?, seen.arch.as_deref().unwrap_or("")) {
+        ("pcbios", _) => Some(Arch::Bios),
+        ("efi", "i386") => Some(Arch::Ia32),
+        ("efi", "x86_64" | "amd64") => Some(Arch::X64),
+        ("efi", "arm64" | "aarch64") => Some(Arch::Arm64),
+        _ => None,
+    }
+}
