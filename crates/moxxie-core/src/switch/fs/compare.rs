@@ -2,9 +2,10 @@
 //! where every line begins with `set`; what is not understood is passed over, and nothing of it is
 //! repeated but the line that a difference is about.
 
+use super::tree::{HELPER, Tree};
 use crate::switch::{Difference, DifferenceKind};
 use ipnet::Ipv4Net;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
 
 /// The differences, or `None` when there is no command to compare, or not in the form to read.
@@ -19,80 +20,6 @@ pub(super) fn compare(wanted: &str, running: &str) -> Option<Vec<Difference>> {
     // A script that only says what to look at is compared all the same, where pools can be read.
     let readable = !tree.0.is_empty() || head.rgos;
     readable.then(|| Report { head, running: Tree::read(running), found: Vec::new() }.of(&tree))
-}
-
-/// Commands, each with those below it.
-struct Tree(BTreeMap<String, Vec<String>>);
-
-impl Tree {
-    fn read(text: &str) -> Tree {
-        let mut tree: BTreeMap<String, Vec<String>> = BTreeMap::new();
-        let mut open: Option<String> = None;
-        for raw in text.lines() {
-            let line = raw.split_whitespace().collect::<Vec<_>>().join(" ");
-            if line.is_empty() || line.starts_with(['!', '#']) {
-                continue;
-            }
-            let indented = raw.starts_with([' ', '\t']);
-            match open.as_ref().and_then(|head| tree.get_mut(head)) {
-                Some(below) if indented => {
-                    if line != "exit" && !below.contains(&line) {
-                        below.push(line);
-                    }
-                }
-                _ if matches!(line.as_str(), "exit" | "end" | "configure" | "configure terminal") => {
-                    open = None
-                }
-                _ => {
-                    let head = match line.strip_prefix("interface ") {
-                        Some(name) => format!("interface {}", name.replace(' ', "").to_ascii_lowercase()),
-                        None => line,
-                    };
-                    tree.entry(head.clone()).or_default();
-                    open = Some(head);
-                }
-            }
-        }
-        Tree(tree)
-    }
-
-    fn has(&self, line: &str) -> bool {
-        self.0.contains_key(line)
-    }
-
-    /// What stands below a command; interfaces may be abbreviated on either side.
-    fn below(&self, head: &str) -> Option<&[String]> {
-        if let Some(lines) = self.0.get(head) {
-            return Some(lines);
-        }
-        let (kind, number) = split_port(head.strip_prefix("interface ")?);
-        let found = self.0.iter().find(|(other, _)| {
-            other.strip_prefix("interface ").map(split_port).is_some_and(|(k, n)| {
-                n == number
-                    && !number.is_empty()
-                    && (k.starts_with(kind) || kind.starts_with(k))
-                    && !k.is_empty()
-                    && !kind.is_empty()
-            })
-        });
-        found.map(|(_, lines)| lines.as_slice())
-    }
-
-    fn pools(&self) -> impl Iterator<Item = (&str, &[String])> {
-        self.0
-            .iter()
-            .filter_map(|(head, lines)| Some((head.strip_prefix("ip dhcp pool ")?, lines.as_slice())))
-    }
-
-    fn helpers(&self) -> impl Iterator<Item = &String> {
-        self.0.keys().filter(|line| line.starts_with(HELPER))
-    }
-}
-
-const HELPER: &str = "ip helper-address ";
-
-fn split_port(name: &str) -> (&str, &str) {
-    name.split_at(name.find(|c: char| c.is_ascii_digit()).unwrap_or(name.len()))
 }
 
 /// What the remarks of a script say about it.

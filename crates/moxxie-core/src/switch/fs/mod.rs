@@ -10,14 +10,16 @@ mod centec;
 mod companion;
 mod compare;
 mod guide;
+mod job;
 mod picos;
 mod pool;
 mod quote;
 mod rgos;
+mod tree;
 
-use super::{Choice, Dialect, Difference, Guide, Network, Pool, Problem, Remarks, Stage, Tftp, Written};
+use super::{Choice, Dialect, Difference, Guide, Network, Problem, Remarks, Written};
+use job::{Job, Mode};
 use quote::{Port, Word};
-use std::net::Ipv4Addr;
 
 /// FS.com.
 #[derive(Debug)]
@@ -39,33 +41,6 @@ struct Family {
 
 static FAMILIES: &[&Family] =
     &[&rgos::FAMILY, &accton::FAMILY, &bdcom::FAMILY, &centec::FAMILY, &picos::FAMILY];
-
-/// What the switch is to do.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Mode {
-    /// Hand requests on to a DHCP server.
-    Relay,
-    /// Serve one kind of client from a pool of its own.
-    Pool,
-    /// Keep its pool, which says nothing of booting, beside a proxyDHCP server.
-    Beside,
-}
-
-/// What is to be written, read once for all families.
-struct Job<'a> {
-    network: &'a Network,
-    mode: Mode,
-    /// The machines' port.
-    interface: Option<Port>,
-    /// The port towards the DHCP server.
-    uplink: Option<Port>,
-    /// The machines' VLAN, from `vlan` or an interface such as `VLAN 10`.
-    vlan: Option<u16>,
-    /// What to relay to; empty in the other modes.
-    helpers: Vec<Ipv4Addr>,
-    /// Who hands out the loaders by TFTP.
-    tftp: Ipv4Addr,
-}
 
 /// What a family writes, without the head.
 #[derive(Default)]
@@ -193,155 +168,6 @@ impl Dialect for Fs {
     fn compare(&self, wanted: &str, running: &str) -> Option<Vec<Difference>> {
         compare::compare(wanted, running)
     }
-}
-
-impl<'a> Job<'a> {
-    fn read(network: &'a Network, family: &Family, lines: &mut Lines) -> Result<Job<'a>, Problem> {
-        let mode = match network.choice("mode") {
-            "uefi-pool" => Mode::Pool,
-            "proxydhcp-beside" => Mode::Beside,
-            _ => Mode::Relay,
-        };
-        let port = |key, name: Option<&super::Name>| match name {
-            Some(name) => Port::new(name.as_str()).map(Some).map_err(|error| Problem::new(key, error)),
-            None => Ok(None),
-        };
-        let mut interface = port("interface", network.interface.as_ref())?;
-        let uplink = port("uplink", network.uplink.as_ref())?;
-        let vlan = match (interface.as_ref().and_then(Port::vlan), network.vlan) {
-            (Some(named), Some(vlan)) if named != vlan.id() => {
-                return Err(Problem::new("interface", format!("is VLAN {named}, and vlan says {vlan}")));
-            }
-            (Some(named), _) => {
-                interface = None;
-                Some(named)
-            }
-            (None, vlan) => vlan.map(super::Vlan::id),
-        };
-        for (key, port) in [("interface", &interface), ("uplink", &uplink)] {
-            let Some(port) = port else { continue };
-            let (starts, example) = family.ports;
-            if !starts.iter().any(|start| port.key().starts_with(start)) {
-                lines.warn(format!(
-                    "{key} {port} does not look like a port of this family, such as {example}: compare with show interfaces"
-                ));
-            }
-        }
-        let helpers = match mode {
-            Mode::Relay => helpers(network, lines)?,
-            Mode::Pool | Mode::Beside => {
-                if network.dhcp_server.is_some() {
-                    lines.warn(
-                        "dhcp_server was given, but the switch itself hands out the addresses in this mode",
-                    );
-                }
-                Vec::new()
-            }
-        };
-        if mode == Mode::Relay && matches!(network.pool, Some(Pool::Name(_))) {
-            lines.warn(
-                "pool names a pool on the switch, but a relay has none: the companion files take a range",
-            );
-        }
-        if mode == Mode::Pool && network.stage2 == Stage::Class {
-            return Err(Problem::new(
-                "stage2",
-                "a pool on these switches cannot recognize iPXE: take stage2=auto, or mode=relay with a server that can",
-            ));
-        }
-        if mode == Mode::Beside && network.arches.iter().any(|arch| arch.is_http()) {
-            lines.warn("machines that boot by UEFI HTTP get no answer from dnsmasq as a proxyDHCP server: they need mode=relay");
-        }
-        let tftp = tftp(network, &helpers, lines)?;
-        Ok(Job { network, mode, interface, uplink, vlan, helpers, tftp })
-    }
-
-    /// The refusal of a pool where the words for it are not known.
-    fn refuse_pool(&self) -> Result<(), Problem> {
-        match self.mode {
-            Mode::Pool => Err(Problem::new(
-                "mode",
-                "uefi-pool is not possible here: how this family writes a DHCP pool is in no source that was read. \
-                 Take mode=relay (a DHCP server beside the switch, its file comes along) or mode=proxydhcp-beside",
-            )),
-            Mode::Relay | Mode::Beside => Ok(()),
-        }
-    }
-}
-
-/// The addresses in `dhcp_server`, separated by spaces; Moxxie's own where none is given.
-fn helpers(network: &Network, lines: &mut Lines) -> Result<Vec<Ipv4Addr>, Problem> {
-    let Some(given) = &network.dhcp_server else {
-        let Some(address) = network.boot_url.address() else {
-            return Err(Problem::new(
-                "dhcp_server",
-                "name the address to relay to: the boot URL has a name, and a relay sends to addresses",
-            ));
-        };
-        lines.warn(format!(
-            "no dhcp_server was given: the switch relays to {address}, where Moxxie is. A DHCP server has to run there; a companion file configures it"
-        ));
-        note_neighbor(network, &[address], lines);
-        return Ok(vec![address]);
-    };
-    let mut helpers: Vec<Ipv4Addr> = Vec::new();
-    for word in given.as_str().split(' ') {
-        let address = word.parse::<Ipv4Addr>().ok().filter(|address| {
-            let first = address.octets()[0];
-            first != 0 && first != 127 && first < 224
-        });
-        let Some(address) = address else {
-            return Err(Problem::new(
-                "dhcp_server",
-                format!(
-                    "{word:?} is no address of a host: write one or more to relay to, such as 10.0.0.10, separated by spaces"
-                ),
-            ));
-        };
-        if address == network.gateway {
-            return Err(Problem::new(
-                "dhcp_server",
-                format!("{address} is the gateway: the switch would relay to itself"),
-            ));
-        }
-        if !helpers.contains(&address) {
-            helpers.push(address);
-        }
-    }
-    note_neighbor(network, &helpers, lines);
-    Ok(helpers)
-}
-
-fn note_neighbor(network: &Network, helpers: &[Ipv4Addr], lines: &mut Lines) {
-    for address in helpers.iter().filter(|address| network.subnet.contains(*address)) {
-        lines.warn(format!(
-            "{address} stands in the machines' own network {}: if it is in their VLAN too, it hears them without a relay and nothing of this is needed",
-            network.subnet
-        ));
-    }
-}
-
-/// Who hands out the loaders: no source knows of a TFTP server in these switches, so never the switch.
-fn tftp(network: &Network, helpers: &[Ipv4Addr], lines: &mut Lines) -> Result<Ipv4Addr, Problem> {
-    if network.tftp == Tftp::Moxxie || network.next_server != network.gateway {
-        return Ok(network.next_server);
-    }
-    if let Some(first) = helpers.first() {
-        lines.warn(format!(
-            "no TFTP server is documented for FS switches: the machines fetch their loaders from the DHCP server {first}. Give next_server= or tftp=moxxie for another"
-        ));
-        return Ok(*first);
-    }
-    let Some(address) = network.boot_url.address() else {
-        return Err(Problem::new(
-            "next_server",
-            "name a TFTP server: none is documented for FS switches, and the boot URL has a name where firmware needs an address",
-        ));
-    };
-    lines.warn(format!(
-        "no TFTP server is documented for FS switches: the machines fetch their loaders from Moxxie at {address}, which has to run with --tftp 0.0.0.0:69. Give next_server= for another"
-    ));
-    Ok(address)
 }
 
 /// A dynamic text as an argument; what is wrong with it names the parameter that it came from.
