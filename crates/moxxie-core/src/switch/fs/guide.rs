@@ -26,7 +26,7 @@ pub(super) const GUIDE: Guide = Guide {
     apply: &[
         "Write the script: moxxie network-config fs family=rgos vlan=10 interface=\"TenGigabitEthernet 0/1\" uplink=\"TenGigabitEthernet 0/48\" dhcp_server=10.0.9.10.",
         "Save show running-config to a file; it is the way back.",
-        "Paste the script in a session that does not pass through the ports it names. Lines with ! or # are remarks.",
+        "Paste the script in a session that does not pass through the ports it names. Lines with ! or # are remarks. Stop at the first line that is refused: those below it would act elsewhere.",
         "For other values later, paste the undo script of the earlier ones first: lines that hold lists, such as excluded addresses, would add up.",
         "Put the companion file onto the DHCP server and start that.",
         "Later, moxxie network-config fs with the same values and --compare FILE says what differs in show running-config. Of PicOS it reads set lines; of BDCOM and Centec it reads nothing.",

@@ -23,7 +23,7 @@ fn write(job: &Job<'_>, lines: &mut Lines) -> Result<(), Problem> {
     }
     let words = Words { edge: "spanning-tree portfast", trust: "ip dhcp snooping trust" };
     if job.interface.is_some() || (job.uplink.is_some() && job.mode != Mode::Pool) {
-        lines.remark("!", "The words for ports are RGOS's, not confirmed on FS's builds: a line that is refused changes nothing.");
+        lines.remark("!", "The words for ports are RGOS's, not confirmed on FS's builds. Stop at the first line that is refused: those below it would act elsewhere.");
     }
     ports(job, &words, lines);
     lines.configure("configure terminal");
