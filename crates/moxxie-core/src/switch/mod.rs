@@ -6,6 +6,7 @@
 //! nothing touched that does not carry Moxxie's name.
 
 pub mod dnsmasq;
+pub mod fs;
 mod name;
 mod network;
 mod text;
@@ -15,7 +16,7 @@ pub use network::{Choice, KEYS, Known, Lease, Network, Pool, Problem, Range, Sta
 pub use text::{Remarks, comment_block};
 
 /// Every dialect, in the order people see them.
-pub static DIALECTS: &[&dyn Dialect] = &[&dnsmasq::Dnsmasq];
+pub static DIALECTS: &[&dyn Dialect] = &[&dnsmasq::Dnsmasq, &fs::Fs];
 
 /// The dialect of this name.
 pub fn find(name: &str) -> Option<&'static dyn Dialect> {

@@ -177,6 +177,18 @@ impl Network {
         self.choices.get(key).copied().unwrap_or("")
     }
 
+    /// The same network for another dialect, such as a companion file's: `chosen` there, and that
+    /// dialect's defaults for the rest.
+    pub fn for_dialect(&self, dialect: &dyn super::Dialect, chosen: &[(&str, &str)]) -> Network {
+        let choose = |choice: &Choice| {
+            let wanted = chosen.iter().find(|(key, _)| *key == choice.key).map(|(_, value)| *value);
+            let names = || choice.values.iter().map(|(name, _)| *name);
+            let value = names().find(|name| Some(*name) == wanted).or_else(|| names().next())?;
+            Some((choice.key, value))
+        };
+        Network { choices: dialect.choices().iter().filter_map(choose).collect(), ..self.clone() }
+    }
+
     /// Whether this kind of client is served.
     pub fn serves(&self, arch: Arch) -> bool {
         self.arches.contains(&arch)
