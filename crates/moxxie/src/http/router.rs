@@ -2,8 +2,8 @@
 
 use crate::app::App;
 use crate::http::api::v1::{
-    apply, approvals, assets, assignments, audit, backup, config, downloads, events, explain, extract,
-    machines, network_config, profiles, secrets, tokens, uploads,
+    apply, approvals, assets, assignments, audit, backup, config, doctor, downloads, events, explain,
+    extract, machines, network_config, profiles, secrets, tokens, uploads,
 };
 use crate::http::{boot, docs, error, middleware, ops};
 use axum::Router;
@@ -66,6 +66,7 @@ pub fn described() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(backup::backup))
         .routes(routes!(backup::restore))
         .routes(routes!(config::reload))
+        .routes(routes!(doctor::get))
         .routes(routes!(secrets::status))
         .routes(routes!(secrets::reseal))
         // Monitoring and load balancers.

@@ -101,6 +101,7 @@ const ROUTES: &[(&str, &str, For, &str, &str)] = &[
     ("get", "/api/v1/boot/explain", For::Viewer, "", ""),
     ("get", "/api/v1/boot/machines", For::Viewer, "", ""),
     ("get", "/api/v1/boot/downloads", For::Viewer, "", ""),
+    ("get", "/api/v1/doctor", For::Viewer, "", ""),
     ("get", "/api/v1/boot/network-config", For::Viewer, "", ""),
     ("get", "/api/v1/boot/events", For::Viewer, "", ""),
     (

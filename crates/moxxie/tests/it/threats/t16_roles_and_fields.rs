@@ -45,6 +45,7 @@ const FIELDS: &[(&str, &[&str], &[&str])] = &[
     ("/api/v1/boot/explain", NONE, NONE),
     ("/api/v1/boot/machines", NONE, NONE),
     ("/api/v1/boot/downloads", NONE, NONE),
+    ("/api/v1/doctor", NONE, NONE),
     ("/api/v1/boot/network-config", NONE, NONE),
     ("/api/v1/boot/events", NONE, NONE),
     ("/api/v1/boot/export", STORED, NONE),

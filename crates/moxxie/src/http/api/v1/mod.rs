@@ -7,6 +7,7 @@ pub mod assignments;
 pub mod audit;
 pub mod backup;
 pub mod config;
+pub mod doctor;
 pub mod downloads;
 pub mod events;
 pub mod explain;
