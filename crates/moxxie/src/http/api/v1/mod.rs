@@ -11,6 +11,7 @@ pub mod downloads;
 pub mod events;
 pub mod explain;
 pub mod extract;
+pub mod firmware;
 pub mod machines;
 pub mod page;
 pub mod profiles;
