@@ -263,15 +263,15 @@ mod tests {
     #[test]
     fn versions() {
         let told = |bytes: &[u8]| inspect(&"x".parse().unwrap(), bytes).unwrap().version;
-        let debian = b"\0iPXE\0\0junk 1.2.3\0 1.0.0\01.0.0+git-20190125.36a4c85-5.1\0x";
+        let debian = b"\0iPXE\0\0junk 1.2.3\0 1.0.0\x001.0.0+git-20190125.36a4c85-5.1\0x";
         assert_eq!(told(debian).as_deref(), Some("1.0.0+git-20190125.36a4c85-5.1"));
-        assert_eq!(told(b"iPXE\01.21.1+ (g988d2)\0").as_deref(), Some("1.21.1+ (g988d2)"));
+        assert_eq!(told(b"iPXE\x001.21.1+ (g988d2)\0").as_deref(), Some("1.21.1+ (g988d2)"));
         let sbat = b"sbat,1,SBAT Version,sbat,1,https://x\nipxe,1,iPXE,ipxe.efi,2.0.0,https://ipxe.org\n";
         assert_eq!(told(sbat).as_deref(), Some("2.0.0"));
         for none in [
-            &b"iPXE\01.3.6.1.4\0"[..],
-            b"iPXE\0255.255.255.0\0",
-            b"nothing\01.0.0\0",
+            &b"iPXE\x001.3.6.1.4\0"[..],
+            b"iPXE\x00255.255.255.0\0",
+            b"nothing\x001.0.0\0",
             b"iPXE",
             b"\nipxe,1,iPXE",
             b"\nipxe,1,iPXE,a,\x1b[2J,b\n",
