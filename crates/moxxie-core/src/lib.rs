@@ -14,6 +14,7 @@ pub mod ipxe;
 mod keyed;
 pub mod keyring;
 pub mod limit;
+pub mod loader;
 pub mod mac;
 pub mod machine;
 pub mod media;

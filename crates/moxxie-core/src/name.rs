@@ -74,6 +74,11 @@ name_type!(
     FileName,
     check_file
 );
+name_type!(
+    /// The name of a loader, as firmware asks for it by TFTP or HTTP: `^[a-z0-9][a-z0-9._-]{0,63}$`.
+    LoaderName,
+    check_loader
+);
 
 fn check_profile(text: &str) -> Result<(), NameError> {
     if is_label(text) {
@@ -109,6 +114,19 @@ fn check_file(text: &str) -> Result<(), NameError> {
     } else {
         Err(NameError(
             "a file's name has 1 to 128 letters, digits, '.', '_', '+' or '-', begins with a letter or digit and does not end in a dot",
+        ))
+    }
+}
+
+fn check_loader(text: &str) -> Result<(), NameError> {
+    let ok = (1..=64).contains(&text.len())
+        && !text.starts_with(['.', '_', '-'])
+        && text.bytes().all(|b| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'.' | b'_' | b'-'));
+    if ok {
+        Ok(())
+    } else {
+        Err(NameError(
+            "a loader's name has 1 to 64 of a-z, 0-9, '.', '_' and '-', and begins with a letter or digit",
         ))
     }
 }
@@ -159,6 +177,18 @@ mod tests {
         }
         for bad in ["", ".", "a.", "a..b", "CP-1", "a_b", "a-", "x||shell", "&& chain http://evil"] {
             assert!(bad.parse::<NodeName>().is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn loader_names() {
+        for good in ["undionly.kpxe", "ipxe-sb-shimx64.efi", "0", &"x".repeat(64)] {
+            assert!(good.parse::<LoaderName>().is_ok(), "{good}");
+        }
+        for bad in
+            ["", ".", "..", ".a", "-a", "IPXE.EFI", "a/b", "a\\b", "a b", "a\n", "a\0", "ä", &"x".repeat(65)]
+        {
+            assert!(bad.parse::<LoaderName>().is_err(), "{bad:?}");
         }
     }
 

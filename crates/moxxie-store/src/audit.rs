@@ -10,7 +10,7 @@ mod shown;
 mod sinks;
 mod verify;
 
-pub(crate) use shown::{asset_value, assignment_value, profile_value, token_value};
+pub(crate) use shown::{asset_value, assignment_value, loader_value, profile_value, token_value};
 
 use crate::db::{Row, Tx, args, locking, placeholders, unreadable};
 use crate::error::{Result, StoreError};

@@ -82,6 +82,7 @@ impl Store {
         let sql = "SELECT b.sha256 FROM asset_bytes b \
                    WHERE (b.collecting_until IS NULL OR b.collecting_until <= $1) \
                    AND NOT EXISTS (SELECT 1 FROM profile_assets p WHERE p.sha256 = b.sha256) \
+                   AND NOT EXISTS (SELECT 1 FROM loaders l WHERE l.sha256 = b.sha256) \
                    AND NOT EXISTS (SELECT 1 FROM asset_arrivals a \
                                    WHERE a.sha256 = b.sha256 AND a.ends_at > $1) \
                    ORDER BY b.sha256 LIMIT $2";
@@ -122,6 +123,7 @@ impl Store {
         // An arrival that ran out is deleted, so that a put which comes too late finds it gone.
         drop_expired(&mut tx, digest, now).await?;
         let sql = "SELECT 1 WHERE EXISTS (SELECT 1 FROM profile_assets WHERE sha256 = $1) \
+                   OR EXISTS (SELECT 1 FROM loaders WHERE sha256 = $1) \
                    OR EXISTS (SELECT 1 FROM asset_arrivals WHERE sha256 = $1)";
         if tx.row(sql, args![digest.to_string()]).await?.is_some() {
             return Ok(None);

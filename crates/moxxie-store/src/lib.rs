@@ -15,6 +15,7 @@ mod crashes;
 mod db;
 mod error;
 mod events;
+mod loaders;
 mod machines;
 #[cfg(test)]
 mod model;

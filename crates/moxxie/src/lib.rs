@@ -9,6 +9,7 @@ pub mod config;
 pub mod downloads;
 pub mod events;
 pub mod feed;
+pub mod firmware;
 pub mod firstrun;
 pub mod http;
 pub mod import;

@@ -31,6 +31,7 @@ async fn run(cli: Cli) -> ExitCode {
         Command::Profile(args) => cli::profile::run(&options, args).await,
         Command::Assignment(args) => cli::assignment::run(&options, args).await,
         Command::Asset(args) => cli::asset::run(&options, args).await,
+        Command::Firmware(args) => cli::firmware::run(&options, args).await,
         Command::Explain(args) => cli::explain::run(&options, args).await,
         Command::Machine(args) => cli::machine::run(&options, args).await,
         Command::Events(args) => cli::events::run(&options, args).await,

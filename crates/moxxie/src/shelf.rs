@@ -38,7 +38,7 @@ pub async fn keep(
     let asset = Asset { file, sha256: sealed.digest, size, created_at: by.at };
     let (app, profile_id, by) = (app.clone(), profile.id.clone(), by.clone());
     to_its_end(async move {
-        let arrival = arrive(&app, &asset).await?;
+        let arrival = arrive(&app, &asset.sha256, asset.size).await?;
         if let Err(error) = app.assets.publish(sealed).await {
             // Its last word may have been lost on the way, and the bytes still become visible.
             abandon(&app, &arrival, AFTERMATH).await;
@@ -63,7 +63,7 @@ pub async fn link(
     let asset = Asset { file, sha256: digest, size, created_at: by.at };
     let (app, profile_id, by) = (app.clone(), profile.id.clone(), by.clone());
     to_its_end(async move {
-        let arrival = arrive(&app, &asset).await?;
+        let arrival = arrive(&app, &asset.sha256, asset.size).await?;
         // Asked only now that nobody can take them away any more.
         match verified(&app, &digest, size.unsigned_abs()).await {
             Ok(Condition::Stored) => label(&app, &profile_id, asset, &arrival, &by).await,
@@ -97,10 +97,11 @@ async fn verified(app: &App, digest: &Digest, size: u64) -> Result<Condition, As
     }
 }
 
-async fn arrive(app: &App, asset: &Asset) -> Result<Arrival, StoreError> {
+/// Keeps collectors away from bytes that will be published and labeled.
+pub(crate) async fn arrive(app: &App, digest: &Digest, size: i64) -> Result<Arrival, StoreError> {
     patiently(|| async {
         let now = app.clock.now();
-        app.read().arrive(&asset.sha256, asset.size, now, now + ARRIVAL).await
+        app.read().arrive(digest, size, now, now + ARRIVAL).await
     })
     .await
 }
@@ -127,7 +128,8 @@ async fn label(
     }
 }
 
-async fn abandon(app: &App, arrival: &Arrival, after: Span) {
+/// Nobody will label these bytes: they may be collected after this time.
+pub(crate) async fn abandon(app: &App, arrival: &Arrival, after: Span) {
     if let Err(error) = app.read().abandon(arrival, app.clock.now() + after).await {
         tracing::warn!(%error, sha256 = %arrival.sha256, "unused bytes stay in the store for a day");
     }
@@ -180,7 +182,7 @@ where
 }
 
 /// Runs something to its end, also when the caller is dropped.
-async fn to_its_end<T: Send + 'static>(work: impl Future<Output = T> + Send + 'static) -> T {
+pub(crate) async fn to_its_end<T: Send + 'static>(work: impl Future<Output = T> + Send + 'static) -> T {
     match tokio::spawn(work).await.map_err(tokio::task::JoinError::try_into_panic) {
         Ok(done) => done,
         Err(Ok(panic)) => std::panic::resume_unwind(panic),
@@ -191,11 +193,16 @@ async fn to_its_end<T: Send + 'static>(work: impl Future<Output = T> + Send + 's
 
 /// Whether a file's bytes are there; `None` when the store cannot tell now.
 pub async fn look(app: &App, asset: &Asset) -> Option<Condition> {
-    match app.assets.condition(&asset.sha256, u64::try_from(asset.size).ok()?).await {
+    look_at(app, &asset.sha256, asset.size).await
+}
+
+/// The same for bytes under any label.
+pub async fn look_at(app: &App, digest: &Digest, size: i64) -> Option<Condition> {
+    match app.assets.condition(digest, u64::try_from(size).ok()?).await {
         Ok(found) => Some(found),
         Err(AssetError::NotRegular(_)) => Some(Condition::Missing),
         Err(error) => {
-            tracing::debug!(%error, file = %asset.file, "an asset could not be looked at");
+            tracing::debug!(%error, sha256 = %digest, "an asset could not be looked at");
             None
         }
     }

@@ -13,21 +13,67 @@ const LABELS: &str = "mac=${netX/mac}&uuid=${uuid}&arch=${arch}&platform=${platf
 /// Seconds that a last message stays on the screen.
 pub(super) const READ: u32 = 20;
 
+/// Brings the network up where it is not. An address alone is not enough: iPXE 2 may keep the one
+/// that the firmware got and leave the NIC closed. `netX` is the NIC that was opened last
+/// (`net/netdev_settings.c`), so it has an address only while one is open, and nothing here may open
+/// another one: identity follows it.
+const NETWORK: &str = "isset ${netX/mac} && isset ${ip} || dhcp ||";
+
 /// For a machine that did not say who it is: fills in its identity and comes back to
 /// `return_url`. Gives up after three tries, says what to check, and leaves the network boot with
 /// an error, so that the firmware goes on to its next boot entry.
 pub fn identify(return_url: &Word) -> String {
-    let url = [Piece::Word(return_url)];
     let separator = if return_url.as_str().contains('?') { "&" } else { "?" };
+    identified("# Moxxie asks this machine who it is.", None, &[Piece::Word(return_url)], separator)
+}
+
+/// Where a script finds the menu that was not fetched from the server itself.
+#[derive(Debug, Clone, Copy)]
+pub enum MenuAt<'a> {
+    /// At this URL, which may have a query.
+    Url(&'a Word),
+    /// At the server that DHCP named, `${next-server}`, on this port: right where it is this one
+    /// that also handed out the loader.
+    NextServer(u16),
+}
+
+/// The first script of an iPXE that came from elsewhere, as `autoexec.ipxe` beside it or embedded in
+/// it: brings the network up, says who the machine is and goes on with the menu, three tries.
+pub fn autoexec(menu: MenuAt<'_>) -> String {
+    let first = "# Moxxie: the first script of iPXE. It asks the server what this machine boots.";
+    match menu {
+        MenuAt::Url(url) => {
+            let separator = if url.as_str().contains('?') { "&" } else { "?" };
+            identified(first, Some(NETWORK), &[Piece::Word(url)], separator)
+        }
+        MenuAt::NextServer(port) => {
+            let url = [
+                Piece::Fixed("http://${next-server}:"),
+                Piece::Number(port.into()),
+                Piece::Fixed("/boot/menu.ipxe?identified=1"),
+            ];
+            identified(first, Some(NETWORK), &url, "&")
+        }
+    }
+}
+
+fn identified(
+    first: &'static str,
+    before: Option<&'static str>,
+    url: &[Piece<'_>],
+    separator: &'static str,
+) -> String {
     let mut script = Script::new();
     script
-        .fixed("# Moxxie asks this machine who it is.")
+        .fixed(first)
         // BIOS builds say i386 on 64-bit processors too, so the processor is asked; where
         // `cpuid` is missing (Arm, small builds) the build's own architecture decides.
         .fixed("cpuid --ext 29 && set arch amd64 || set arch i386")
         .fixed("iseq ${buildarch} x86_64 && set arch amd64 ||")
         .fixed("iseq ${buildarch} arm64 && set arch arm64 ||");
-    ask(&mut script, &[Piece::Word(return_url), Piece::Fixed(separator), Piece::Fixed(LABELS)], &url, PAUSE);
+    let mut full = url.to_vec();
+    full.extend([Piece::Fixed(separator), Piece::Fixed(LABELS)]);
+    ask(&mut script, before, &full, url, PAUSE);
     script.finish()
 }
 
@@ -43,17 +89,26 @@ pub fn hold(message: &Text, seconds: u32, again: &Word) -> String {
         ])
         .wait(seconds);
     // No faster than the server wished, even while it does not answer.
-    ask(&mut script, &[Piece::Word(again)], &[Piece::Word(again)], seconds.max(PAUSE));
+    ask(&mut script, None, &[Piece::Word(again)], &[Piece::Word(again)], seconds.max(PAUSE));
     script.finish()
 }
 
-/// Chains to `url` in a bounded loop; `shown` is the short form for people. Ends the script.
-fn ask(script: &mut Script, url: &[Piece<'_>], shown: &[Piece<'_>], pause: u32) {
+/// Chains to `url` in a bounded loop, after `before` each time; `shown` is the short form for
+/// people. Ends the script.
+fn ask(
+    script: &mut Script,
+    before: Option<&'static str>,
+    url: &[Piece<'_>],
+    shown: &[Piece<'_>],
+    pause: u32,
+) {
     let mut chain = url.to_vec();
     chain.push(Piece::Fixed(" ||"));
+    script.fixed("set try 1").fixed(":ask");
+    if let Some(before) = before {
+        script.fixed(before);
+    }
     script
-        .fixed("set try 1")
-        .fixed(":ask")
         // --replace is a tail call: nothing below runs once the new script was accepted.
         .line("chain --replace --autofree -- ", &chain)
         .fixed("set why ${errno}")

@@ -201,9 +201,9 @@ impl Network {
             // There is no signed chain for 32-bit UEFI.
             (Arch::Ia32, _) => "ipxe-i386.efi",
             (Arch::X64 | Arch::HttpX64, false) => "ipxe.efi",
-            (Arch::X64 | Arch::HttpX64, true) => "ipxe-shimx64.efi",
+            (Arch::X64 | Arch::HttpX64, true) => "ipxe-sb-shimx64.efi",
             (Arch::Arm64 | Arch::HttpArm64, false) => "ipxe-arm64.efi",
-            (Arch::Arm64 | Arch::HttpArm64, true) => "ipxe-shimaa64.efi",
+            (Arch::Arm64 | Arch::HttpArm64, true) => "ipxe-arm64-sb-shimaa64.efi",
         };
         match arch.is_http() {
             true => format!("{}/boot/firmware/{file}", self.boot_url.origin()),

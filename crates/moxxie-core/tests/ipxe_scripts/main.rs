@@ -8,7 +8,8 @@ use moxxie_core::boot::plan::{BootPlan, Image};
 use moxxie_core::ipxe::interpreter::{Booted, Choice, Client, Outcome, Reply, ShownMenu, World};
 use moxxie_core::ipxe::script::MAX_LINE;
 use moxxie_core::ipxe::{
-    BootError, Menu, MenuItem, REPORT_IMAGE, Text, Word, boot, failed, hold, identify, local_disk, menu,
+    BootError, Menu, MenuAt, MenuItem, REPORT_IMAGE, Text, Word, autoexec, boot, failed, hold, identify,
+    local_disk, menu,
 };
 use moxxie_core::profile::LocalBoot;
 use waiting::{a_wait, held};
@@ -179,6 +180,59 @@ fn asking_is_bounded_and_ends_readably() {
     }
     let run = Client::bios().run(hold(&why, 30, &menu_url), &mut dead);
     assert_eq!(run.output[0], "Moxxie: Not yet");
+}
+
+// ---- autoexec
+
+#[test]
+fn autoexec_brings_the_network_up_and_says_who_the_machine_is() {
+    let menu_url = word("http://10.0.2.2:8080/boot/menu.ipxe?identified=1");
+    let script = autoexec(MenuAt::Url(&menu_url));
+    for (_, client) in clients() {
+        let run = client.run(&script, &mut Flaky::new(0));
+        assert_eq!(run.outcome, Outcome::Exit(7));
+        assert!(run.ran("dhcp").is_empty(), "the NIC is open and has its address");
+        assert!(
+            run.fetched[0]
+                .starts_with("http://10.0.2.2:8080/boot/menu.ipxe?identified=1&mac=52:54:00:12:34:56&"),
+            "{:?}",
+            run.fetched
+        );
+        // No address yet; and an address that firmware got, on a NIC that is closed.
+        for gone in ["ip", "netX/mac"] {
+            let mut client = client.clone();
+            client.settings.remove(gone);
+            let run = client.run(&script, &mut Flaky::new(0));
+            assert_eq!((run.ran("dhcp").len(), run.outcome), (1, Outcome::Exit(7)), "{gone}");
+            assert!(run.fetched[0].contains("?identified=1&mac=52:54:00:12:34:56&"), "{:?}", run.fetched);
+        }
+    }
+}
+
+/// A network on which no DHCP server answers.
+struct Silent;
+
+impl World for Silent {
+    fn fetch(&mut self, _: &str) -> Reply {
+        Reply::server_error()
+    }
+    fn dhcp(&mut self) -> bool {
+        false
+    }
+}
+
+#[test]
+fn autoexec_asks_for_an_address_with_each_try_and_ends_readably() {
+    let script = autoexec(MenuAt::NextServer(8080));
+    for (_, mut client) in clients() {
+        client = client.set("next-server", "10.0.2.2");
+        client.settings.remove("ip");
+        let run = client.run(&script, &mut Silent);
+        assert_eq!((run.ran("dhcp").len(), run.fetched.len(), run.outcome.clone()), (3, 3, Outcome::Exit(1)));
+        for part in ["52:54:00:12:34:56", "http://10.0.2.2:8080/boot/menu.ipxe", "next boot device"] {
+            assert!(run.screen().contains(part), "{part}: {}", run.screen());
+        }
+    }
 }
 
 // ---- local disk
@@ -478,6 +532,8 @@ fn every_script() -> Vec<(&'static str, String)> {
     let local = |how| local_disk(how, &why, &who).unwrap();
     vec![
         ("identify", identify(&menu_url)),
+        ("autoexec", autoexec(MenuAt::Url(&word("http://10.0.2.2:8080/boot/menu.ipxe?identified=1")))),
+        ("autoexec-next-server", autoexec(MenuAt::NextServer(8080))),
         ("hold", hold(&Text::new("12 machines boot right now; this one waits for its turn"), 30, &again())),
         ("wait", a_wait(LocalBoot::Auto, Some(40))),
         ("approve", held("approve")),
@@ -534,7 +590,7 @@ fn nothing_unguarded_that_a_stock_bios_build_lacks() {
 #[test]
 fn scripts_survive_missing_commands() {
     for (name, script) in every_script() {
-        for missing in ["cpuid", "imgfree", "sleep", "imgfetch", "shell", "sanboot"] {
+        for missing in ["cpuid", "dhcp", "isset", "imgfree", "sleep", "imgfetch", "shell", "sanboot"] {
             for (_, client) in clients() {
                 let run = client.without(missing).stop_at_chain().run(&script, &mut dead);
                 assert!(

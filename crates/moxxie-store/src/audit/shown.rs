@@ -4,6 +4,7 @@ use crate::ApiToken;
 use crate::db::Tx;
 use moxxie_core::asset::Asset;
 use moxxie_core::assignment::Assignment;
+use moxxie_core::loader::Loader;
 use moxxie_core::profile::{Profile, Source};
 use serde_json::{Value, json};
 
@@ -71,6 +72,17 @@ pub(crate) fn assignment_value(tx: &Tx, assignment: &Assignment) -> Value {
 
 pub(crate) fn asset_value(asset: &Asset) -> Value {
     json!({ "file": asset.file, "sha256": asset.sha256, "size": asset.size })
+}
+
+pub(crate) fn loader_value(loader: &Loader) -> Value {
+    json!({
+        "file": loader.name,
+        "sha256": loader.sha256,
+        "size": loader.size,
+        "for": loader.purpose,
+        "source": loader.source,
+        "version": loader.version,
+    })
 }
 
 pub(crate) fn token_value(token: &ApiToken) -> Value {

@@ -169,16 +169,18 @@ async fn restoring(store: &Store, t: Timestamp) {
 
 /// A database of a version that did not keep account of bytes; expects an empty one.
 pub(crate) async fn older_schema(store: &Store) {
-    let (first, second) = if store.is_sqlite() {
-        (
+    let [first, second, loaders] = if store.is_sqlite() {
+        [
             include_str!("../../migrations/sqlite/0001_initial.sql"),
             include_str!("../../migrations/sqlite/0002_assets.sql"),
-        )
+            include_str!("../../migrations/sqlite/0006_firmware.sql"),
+        ]
     } else {
-        (
+        [
             include_str!("../../migrations/postgres/0001_initial.sql"),
             include_str!("../../migrations/postgres/0002_assets.sql"),
-        )
+            include_str!("../../migrations/postgres/0006_firmware.sql"),
+        ]
     };
     raw(store, first).await.unwrap();
     let no = if store.is_sqlite() { "0" } else { "FALSE" };
@@ -194,6 +196,8 @@ pub(crate) async fn older_schema(store: &Store) {
         raw(store, &row).await.unwrap();
     }
     raw(store, second).await.unwrap();
+    // Collectors look at this table, too.
+    raw(store, loaders).await.unwrap();
     assert_eq!(store.asset_size(&digest).await.unwrap(), Some(7));
     assert_eq!(unused(store, Timestamp(9)).await, NONE);
     assert_eq!(store.collect_begin(&digest, Timestamp(9)).await.unwrap(), None);

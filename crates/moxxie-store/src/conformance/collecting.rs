@@ -4,6 +4,7 @@
 use super::*;
 use crate::assets::Assets;
 use crate::model::Dice;
+use moxxie_core::name::{FileName, LoaderName};
 use sha2::{Digest as _, Sha256};
 use std::collections::BTreeSet;
 use std::io::Read;
@@ -15,6 +16,8 @@ use tokio::sync::RwLock;
 const ROUNDS: u64 = 6;
 const TASKS: u64 = 8;
 const STEPS: u64 = 15;
+/// In the place of a profile's id: the loaders' shelf.
+const LOADERS: &str = "";
 
 struct Scene {
     store: Arc<Store>,
@@ -66,7 +69,8 @@ pub(crate) async fn collecting(store: &Arc<Store>) {
 
 async fn life(scene: Arc<Scene>, mut dice: Dice) {
     for _ in 0..STEPS {
-        let profile = ["p1", "p2"][usize::try_from(dice.roll(2)).unwrap()];
+        // Every third time on the loaders' shelf.
+        let profile = ["p1", "p2", LOADERS][usize::try_from(dice.roll(3)).unwrap()];
         let file = ["a", "b"][usize::try_from(dice.roll(2)).unwrap()].parse().unwrap();
         let bytes = content(dice.roll(3));
         // Half of the time somebody goes away in the middle.
@@ -76,8 +80,12 @@ async fn life(scene: Arc<Scene>, mut dice: Dice) {
             4..6 => {
                 let by = by(scene.now.0);
                 let deleted = cut(polls, async {
-                    match scene.store.delete_asset(profile, &file, &by).await {
-                        Ok(_) | Err(StoreError::NotFound("asset")) => {}
+                    let deleted = match profile {
+                        LOADERS => scene.store.delete_loader(&loader_name(&file), &by).await.map(drop),
+                        profile => scene.store.delete_asset(profile, &file, &by).await.map(drop),
+                    };
+                    match deleted {
+                        Ok(()) | Err(StoreError::NotFound("asset" | "loader")) => {}
                         Err(error) => panic!("{error}"),
                     }
                 });
@@ -89,7 +97,11 @@ async fn life(scene: Arc<Scene>, mut dice: Dice) {
     }
 }
 
-async fn put_file(scene: &Arc<Scene>, profile: &str, file: moxxie_core::name::FileName, bytes: &[u8]) {
+fn loader_name(file: &FileName) -> LoaderName {
+    file.as_str().parse().unwrap()
+}
+
+async fn put_file(scene: &Arc<Scene>, profile: &str, file: FileName, bytes: &[u8]) {
     let mut writer = scene.assets.writer().await.unwrap();
     writer.write(bytes).await.unwrap();
     let sealed = writer.seal(None).await.unwrap();
@@ -105,7 +117,13 @@ async fn put_file(scene: &Arc<Scene>, profile: &str, file: moxxie_core::name::Fi
         drop(begun);
     });
     publishing.await.unwrap();
-    scene.store.put_asset(profile, &asset, &arrival, &by(scene.now.0)).await.unwrap();
+    let by = by(scene.now.0);
+    if profile == LOADERS {
+        let new = super::loaders::loader(loader_name(&asset.file).as_str(), asset.sha256, size, scene.now);
+        scene.store.put_loader(&new, &arrival, &by).await.unwrap();
+    } else {
+        scene.store.put_asset(profile, &asset, &arrival, &by).await.unwrap();
+    }
 }
 
 /// Collects, or dies before or after the bytes are gone.
@@ -137,16 +155,20 @@ async fn cut(mut polls: u64, work: impl Future<Output = ()>) {
 }
 
 async fn every_label_has_its_bytes(scene: &Scene) -> BTreeSet<Digest> {
-    let mut labeled = BTreeSet::new();
+    let mut labels = Vec::new();
     for profile in ["p1", "p2"] {
-        for asset in scene.store.assets(profile).await.unwrap() {
-            let size = u64::try_from(asset.size).unwrap();
-            let found = scene.assets.read(&asset.sha256, size).await.unwrap();
-            let mut bytes = Vec::new();
-            (&*found.file).read_to_end(&mut bytes).unwrap();
-            assert_eq!(digest(&bytes), asset.sha256);
-            labeled.insert(asset.sha256);
-        }
+        let assets = scene.store.assets(profile).await.unwrap();
+        labels.extend(assets.into_iter().map(|asset| (asset.sha256, asset.size)));
+    }
+    let loaders = scene.store.loaders(None, 100).await.unwrap();
+    labels.extend(loaders.into_iter().map(|loader| (loader.sha256, loader.size)));
+    let mut labeled = BTreeSet::new();
+    for (sha256, size) in labels {
+        let found = scene.assets.read(&sha256, u64::try_from(size).unwrap()).await.unwrap();
+        let mut bytes = Vec::new();
+        (&*found.file).read_to_end(&mut bytes).unwrap();
+        assert_eq!(digest(&bytes), sha256);
+        labeled.insert(sha256);
     }
     labeled
 }

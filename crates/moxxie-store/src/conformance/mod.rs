@@ -1,5 +1,5 @@
 //! One story that every database tells alike, and what each has to stand beside it: `story` is
-//! told once, `bytes` is its chapter on collecting, `races` and `collecting` happen many times at
+//! told once, `bytes` is its chapter on collecting, `loaders` that on what firmware fetches, `races` and `collecting` happen many times at
 //! once, `moves` from one database to the other, `servers` says on which databases.
 
 mod audit;
@@ -7,6 +7,7 @@ mod bounded;
 mod bytes;
 mod collecting;
 mod gate;
+mod loaders;
 mod moves;
 mod races;
 mod secrets;

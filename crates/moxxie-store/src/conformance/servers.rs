@@ -4,6 +4,7 @@ use super::audit::{chain, crowd, older_records};
 use super::bounded::bounded;
 use super::bytes::{bytes, older_schema};
 use super::collecting::collecting;
+use super::loaders::loaders;
 use super::moves::moves;
 use super::races::races;
 use super::secrets::secrets;
@@ -39,6 +40,7 @@ async fn sqlite_tells_the_story() {
     let store = file(&dir).await;
     story(&store).await;
     bytes(&store).await;
+    loaders(&store).await;
 }
 
 #[tokio::test]
@@ -51,6 +53,7 @@ async fn sqlite_in_memory_tells_the_story() {
     let store = open("sqlite::memory:").await.unwrap();
     story(&store).await;
     bytes(&store).await;
+    loaders(&store).await;
 }
 
 #[tokio::test]
@@ -136,6 +139,7 @@ async fn postgres_tells_the_same() {
     let store = open(&server.database().await).await.unwrap();
     story(&store).await;
     bytes(&store).await;
+    loaders(&store).await;
 
     let lite = migrated(&format!("sqlite://{}/moxxie.db", dir.path().display())).await;
     assert_eq!(schema(&store).await, schema(&lite).await);

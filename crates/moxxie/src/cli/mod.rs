@@ -15,6 +15,7 @@ pub mod explain;
 pub mod export;
 #[cfg(test)]
 mod fake;
+pub mod firmware;
 pub mod input;
 pub mod machine;
 pub mod network_config;
@@ -128,6 +129,9 @@ pub enum Command {
     /// Kernels, initrds and other files of a profile.
     #[command(subcommand)]
     Asset(asset::AssetCommand),
+    /// The loaders that firmware fetches first: iPXE for every kind of machine.
+    #[command(subcommand)]
+    Firmware(firmware::FirmwareCommand),
     /// What a machine would boot, and why. Changes nothing.
     Explain(explain::ExplainArgs),
     /// Machines that were seen.

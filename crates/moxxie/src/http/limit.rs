@@ -65,7 +65,7 @@ enum Kind {
 impl Kind {
     fn of(path: &str, claims: &Query) -> Kind {
         match path {
-            _ if path.starts_with("/boot/assets/") => Kind::Asset,
+            _ if path.starts_with("/boot/assets/") || path.starts_with("/boot/firmware/") => Kind::Asset,
             _ if path.starts_with("/boot/configs/") => Kind::Config,
             "/boot/report" => Kind::Report,
             // Without these the answer is a fixed text by which a machine says who it is.
@@ -233,6 +233,7 @@ mod tests {
             ("/boot/menu.ipxe", "", Kind::Other),
             ("/boot/x.ipxe", "uuid=x", Kind::Script),
             ("/boot/assets/p/x.ipxe", "", Kind::Asset),
+            ("/boot/firmware/autoexec.ipxe", "mac=x", Kind::Asset),
             ("/boot/configs/p/m", "", Kind::Config),
             ("/boot/report", "", Kind::Report),
             ("/boot/x", "mac=x", Kind::Other),

@@ -40,12 +40,17 @@ fn refusal(path: &str, status: StatusCode, why: &str) -> Response {
     .into_response()
 }
 
-/// Shim asks for `<dir>//grubx64.efi` (measured): two slashes in an asset's path are one.
+/// Paths of files, which may be looked at with HEAD.
+fn is_file(path: &str) -> bool {
+    path.starts_with("/boot/assets/") || path.starts_with("/boot/firmware/")
+}
+
+/// Shim asks for `<dir>//grubx64.efi` (measured): two slashes in a file's path are one.
 pub fn collapse_slashes(
     mut request: axum::http::Request<axum::body::Body>,
 ) -> axum::http::Request<axum::body::Body> {
     let uri = request.uri();
-    if uri.path().starts_with("/boot/assets/") && uri.path().contains("//") {
+    if is_file(uri.path()) && uri.path().contains("//") {
         let mut path = uri.path().to_owned();
         while path.contains("//") {
             path = path.replace("//", "/");
@@ -98,7 +103,7 @@ pub async fn every_request(
     let mut response = match early {
         Some(refusal) => refusal,
         // A look at the head of a menu must not start a boot, nor one at a report make it.
-        None if method == Method::HEAD && is_boot(&path) && !path.starts_with("/boot/assets/") => {
+        None if method == Method::HEAD && is_boot(&path) && !is_file(&path) => {
             let mut response =
                 BootError::new(StatusCode::METHOD_NOT_ALLOWED, "moxxie: use GET").into_response();
             response.headers_mut().insert(header::ALLOW, HeaderValue::from_static("GET"));

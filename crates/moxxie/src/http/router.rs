@@ -3,7 +3,7 @@
 use crate::app::App;
 use crate::http::api::v1::{
     apply, approvals, assets, assignments, audit, backup, config, doctor, downloads, events, explain,
-    extract, machines, network_config, profiles, secrets, tokens, uploads,
+    extract, firmware, machines, network_config, profiles, secrets, tokens, uploads,
 };
 use crate::http::{boot, docs, error, middleware, ops};
 use axum::Router;
@@ -24,6 +24,7 @@ pub fn described() -> OpenApiRouter<Arc<App>> {
         // Machines: no login.
         .routes(routes!(boot::menu::menu))
         .routes(routes!(boot::asset::asset))
+        .routes(routes!(boot::firmware::firmware))
         .routes(routes!(boot::config::config))
         .routes(routes!(boot::config::resource))
         .routes(routes!(boot::config::resource_with_token))
@@ -41,6 +42,8 @@ pub fn described() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(uploads::create))
         .routes(routes!(uploads::get, uploads::append, uploads::delete))
         .routes(routes!(extract::extract))
+        .routes(routes!(firmware::list))
+        .routes(routes!(firmware::put, firmware::delete))
         .routes(routes!(assignments::list::list, assignments::create::create))
         .routes(routes!(
             assignments::get::get,

@@ -16,6 +16,7 @@ mod boot;
 mod catalogue;
 mod cves;
 mod downloads;
+mod firmware;
 mod fuzz_corpus;
 mod imports;
 mod iso;

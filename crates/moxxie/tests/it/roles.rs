@@ -27,6 +27,7 @@ const ROUTES: &[(&str, &str, For, &str, &str)] = &[
     ("get", "/boot/{profile}.ipxe", For::Anybody, "", ""),
     ("get", "/boot/assets/{profile}/{file}", For::Anybody, "", ""),
     ("get", "/boot/assets/{profile}/{file}/{member}", For::Anybody, "", ""),
+    ("get", "/boot/firmware/{file}", For::Anybody, "", ""),
     // The config routes know boot tokens, and an admin's token for previews: see `boot.rs`.
     ("get", "/boot/configs/{profile}/{mac}", For::Anybody, "", ""),
     ("get", "/boot/configs/{profile}/{mac}/{resource}", For::Anybody, "", ""),
@@ -68,6 +69,9 @@ const ROUTES: &[(&str, &str, For, &str, &str)] = &[
     ),
     // Needs an image on the shelf: `iso.rs` counts its records.
     ("post", "/api/v1/boot/profiles/{name}/assets/{file}/extract", For::Operator, "{}", ""),
+    ("get", "/api/v1/boot/firmware", For::Viewer, "", ""),
+    ("put", "/api/v1/boot/firmware/{file}", For::Admin, "bytes", "firmware.put"),
+    ("delete", "/api/v1/boot/firmware/{file}", For::Admin, "", "firmware.delete"),
     // An upload is nothing that machines see: the record is left when it becomes a file.
     ("post", "/api/v1/uploads", For::Operator, r#"{"size":4}"#, ""),
     ("get", "/api/v1/uploads/{id}", For::Operator, "", ""),
@@ -146,6 +150,7 @@ async fn furnished() -> (Site, Ids) {
     .await
     .is(201);
     site.assign(MAC, "n1", "deb", json!({})).await;
+    site.call("PUT", "/api/v1/boot/firmware/linux").body("a loader").send().await.is(201);
     let token = site.post("/api/v1/tokens", json!({"name": "victim", "role": "viewer"})).await.is(201).json();
     let upload = site.post("/api/v1/uploads", json!({"size": 4})).await.is(201).json();
     let id = |made: &Value| made["id"].as_str().unwrap().to_owned();

@@ -13,6 +13,8 @@ const USAGE: u32 = 0x1c02_2001;
 const DIFFERENT: u32 = 0x4602_2001;
 const CANCELED: u32 = 0x0b02_2001;
 const NOT_EXECUTABLE: u32 = 0x2e00_8001;
+/// ETIMEDOUT, as a DHCP without answers ends.
+const NO_ANSWER: u32 = 0x4c10_6035;
 const NO_DISK: u32 = 0x2c22_2001;
 
 /// What a command leads to.
@@ -148,6 +150,7 @@ impl<'a, W: World> Machine<'a, W> {
             "echo" => (&[("n", 'n', false)], 0, ALL),
             "set" => (NONE, 1, ALL),
             "clear" | "isset" | "goto" | "sleep" => (NONE, 1, 1),
+            "dhcp" => (NONE, 0, ALL),
             "iseq" => (NONE, 2, 2),
             "inc" => (NONE, 1, 2),
             "exit" => (NONE, 0, 1),
@@ -195,6 +198,14 @@ impl<'a, W: World> Machine<'a, W> {
                 self.settings.remove(word(0));
             }
             "isset" => return Next::Status(if word(0).is_empty() { NO_SUCH } else { 0 }),
+            "dhcp" => match self.world.dhcp() {
+                true => {
+                    self.settings.entry("ip".into()).or_insert_with(|| "10.0.2.15".into());
+                    let opened = self.settings.get("mac").cloned().unwrap_or_default();
+                    self.settings.entry("netX/mac".into()).or_insert(opened);
+                }
+                false => return Next::Status(NO_ANSWER),
+            },
             "iseq" => return Next::Status(if word(0) == word(1) { 0 } else { DIFFERENT }),
             "inc" => {
                 let Some(by) = p.words.get(1).map_or(Some(1), |w| number(w)) else {

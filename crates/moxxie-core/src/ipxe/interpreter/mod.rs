@@ -99,6 +99,10 @@ pub trait World {
     fn starts(&mut self, _booted: &Booted) -> bool {
         true
     }
+    /// Whether a DHCP server answers.
+    fn dhcp(&mut self) -> bool {
+        true
+    }
     /// Whether this disk boots.
     fn disk_boots(&mut self, _drive: u32) -> bool {
         true

@@ -4,6 +4,7 @@ pub mod asset;
 pub(crate) mod body;
 pub mod config;
 pub mod contention;
+pub mod firmware;
 pub mod gate;
 pub mod member;
 pub mod menu;

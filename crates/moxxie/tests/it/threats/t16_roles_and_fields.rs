@@ -39,6 +39,7 @@ const FIELDS: &[(&str, &[&str], &[&str])] = &[
     ("/api/v1/boot/profiles/{name}", PROFILE, NONE),
     ("/api/v1/boot/profiles/{name}/assets", NONE, NONE),
     ("/api/v1/boot/profiles/{name}/assets/{file}", NONE, NONE),
+    ("/api/v1/boot/firmware", NONE, NONE),
     ("/api/v1/boot/assignments", &["override"], NONE),
     ("/api/v1/boot/assignments/{mac}", &["override"], NONE),
     // Masked for admins, too: what they see there, they show to others.
@@ -61,6 +62,7 @@ const FIELDS: &[(&str, &[&str], &[&str])] = &[
     ("/boot/{profile}.ipxe", SCRIPT, SCRIPT),
     ("/boot/assets/{profile}/{file}", NONE, NONE),
     ("/boot/assets/{profile}/{file}/{member}", NONE, NONE),
+    ("/boot/firmware/{file}", NONE, NONE),
     // A preview; machines have boot tokens.
     ("/boot/configs/{profile}/{mac}", CONFIG, NONE),
     ("/boot/configs/{profile}/{mac}/{resource}", NONE, NONE),

@@ -12,6 +12,7 @@ pub mod downloads;
 pub mod events;
 pub mod explain;
 pub mod extract;
+pub mod firmware;
 pub mod machines;
 pub mod network_config;
 pub mod page;
