@@ -29,3 +29,4 @@ pub mod secret;
 pub mod site;
 pub mod time;
 pub mod token;
+pub mod trouble;
