@@ -17,7 +17,7 @@ const EXACT: u32 = 0x7fff_ff00;
 /// Kind and file, whatever the cause.
 const FILE: u32 = 0x7fff_e000;
 /// The kind alone.
-const KIND: u32 = 0x7f00_0000;
+pub(super) const KIND: u32 = 0x7f00_0000;
 
 /// The advice for a code: the first row that agrees, and special rows stand before general ones.
 pub(super) fn advice(code: u32) -> Option<&'static Advice> {

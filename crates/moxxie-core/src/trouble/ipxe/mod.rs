@@ -89,7 +89,7 @@ impl ErrorCode {
             Some(row) => Decoded {
                 code: self,
                 // A general row says less than the place it happened at.
-                title: match file.is_some() && row.bits == 0x7f00_0000 {
+                title: match file.is_some() && row.bits == advice::KIND {
                     true => format!("{}: {place}", row.title),
                     false => row.title.to_owned(),
                 },
@@ -151,12 +151,20 @@ fn general(file: Option<SourceFile>) -> (&'static str, &'static str) {
     }
 }
 
-/// Every code that has advice or a name of its own, by number: for the page of the docs.
-pub fn table() -> Vec<Decoded> {
-    let exact = advice::ADVICE.iter().filter(|row| row.bits != 0x7f00_0000).map(|row| row.code);
-    let mut codes: Vec<u32> = exact.chain(CAUSES.iter().map(|(code, _)| *code)).collect();
+/// The codes with advice of their own, by number: for the page of the docs. A cause of 0 stands for
+/// every cause of the same kind and file.
+pub fn advised() -> Vec<Decoded> {
+    decode_all(advice::ADVICE.iter().filter(|row| row.bits != advice::KIND).map(|row| row.code))
+}
+
+/// The codes that iPXE has words for, by number: for the page of the docs.
+pub fn named() -> Vec<Decoded> {
+    decode_all(CAUSES.iter().map(|(code, _)| *code))
+}
+
+fn decode_all(codes: impl Iterator<Item = u32>) -> Vec<Decoded> {
+    let mut codes: Vec<u32> = codes.collect();
     codes.sort_unstable();
-    codes.dedup();
     codes.into_iter().filter_map(|code| ErrorCode::short(code >> 8)).map(ErrorCode::decode).collect()
 }
 

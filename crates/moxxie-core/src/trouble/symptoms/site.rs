@@ -27,7 +27,7 @@ pub(super) const SYMPTOMS: &[Symptom] = &[
     Symptom {
         id: "boot-storm",
         title: "Some of many machines time out when all boot at once",
-        seen: &["boot storm", "some nodes time out", "PXE-E32 on some", "slow TFTP"],
+        seen: &["boot storm", "some nodes time out", "slow TFTP"],
         cause: "TFTP runs on the switch's processor, one block at a time; and the DHCP server probes each address before it gives it (RouterOS 0.5 s, RGOS two pings of 500 ms).",
         check: "Look at the switch's CPU while they boot. How long is it from DISCOVER to OFFER?",
         fix: "Load less than 1 MB by TFTP and the rest over HTTP; use static leases; switch the probe off.",
