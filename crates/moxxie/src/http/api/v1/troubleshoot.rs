@@ -13,8 +13,7 @@ use moxxie_core::trouble::MAX_QUERY;
 /// match. Without `q` it is every symptom.
 #[utoipa::path(get, path = "/api/v1/boot/troubleshoot", tag = "operations", security(("token" = ["viewer"])),
     params(("q" = Option<String>, Query, description = "words or codes from the screen; at most 200 characters")),
-    responses((status = 200, description = "what was found, in one part", body = Troubleshooting),
-        (status = 422, description = "the query is too long")))]
+    responses((status = 200, description = "what was found, in one part", body = Troubleshooting)))]
 pub async fn search(_: Viewer, query: Query) -> ApiResult<Json<Troubleshooting>> {
     query.only(&["q"]).map_err(ApiError::bad_request)?;
     let q = query.one("q").map_err(ApiError::bad_request)?.unwrap_or("");
