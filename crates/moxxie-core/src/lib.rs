@@ -31,3 +31,4 @@ pub mod site;
 pub mod switch;
 pub mod time;
 pub mod token;
+pub mod trouble;

@@ -1,8 +1,8 @@
 //! `moxxie doctor`: what can be checked from here, one line each, with the next step.
 
 use crate::cli::client::{Client, ClientError};
-use crate::cli::when;
 use crate::cli::{ClientOptions, FAILED, out};
+use crate::cli::{trouble, when};
 use chrono::DateTime;
 use reqwest::Method;
 use reqwest::header::DATE;
@@ -46,8 +46,33 @@ fn check(name: &'static str, outcome: Outcome, text: impl Into<String>) -> Check
     Check { name, outcome, text: text.into() }
 }
 
+/// What else the doctor knows.
+#[derive(Debug, clap::Args)]
+pub struct DoctorArgs {
+    /// Without one: the checks.
+    #[command(subcommand)]
+    what: Option<DoctorCommand>,
+}
+
+/// Beside the checks.
+#[derive(Debug, clap::Subcommand)]
+pub enum DoctorCommand {
+    /// What an error code of iPXE or PXE firmware means. Needs no server.
+    IpxeError(trouble::ErrorArgs),
+    /// Why a machine does not boot, by what its screen says. Needs no server.
+    Symptom(trouble::SymptomArgs),
+}
+
 /// Runs `moxxie doctor`.
-pub async fn run(options: &ClientOptions) -> anyhow::Result<ExitCode> {
+pub async fn run(options: &ClientOptions, args: DoctorArgs) -> anyhow::Result<ExitCode> {
+    match args.what {
+        Some(DoctorCommand::IpxeError(args)) => trouble::error(options.output, &args),
+        Some(DoctorCommand::Symptom(args)) => trouble::symptom(options.output, &args),
+        None => checks(options).await,
+    }
+}
+
+async fn checks(options: &ClientOptions) -> anyhow::Result<ExitCode> {
     let client = options.client()?;
     let mut checks = server(&client).await;
     checks.extend(data_dir(options.data_dir()));

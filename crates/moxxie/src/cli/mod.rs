@@ -26,6 +26,7 @@ pub mod restore;
 pub mod secrets;
 pub mod serve;
 pub mod token;
+pub mod trouble;
 pub mod when;
 pub mod work;
 pub mod yaml;
@@ -164,8 +165,10 @@ pub enum Command {
     #[command(subcommand)]
     Config(config::ConfigCommand),
     /// Check server, token, clock and links, one line for each.
-    #[command(after_help = "Example:\n  moxxie doctor --server http://10.0.0.5:8080")]
-    Doctor,
+    #[command(
+        after_help = "Example:\n  moxxie doctor --server http://10.0.0.5:8080\n  moxxie doctor ipxe-error 3e11623b"
+    )]
+    Doctor(doctor::DoctorArgs),
 }
 
 /// The exit code of a command, after its error was said on standard error.

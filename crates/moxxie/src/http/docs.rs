@@ -1,7 +1,7 @@
 //! The description of the API: as JSON, and as a page that needs no script.
 
 use crate::app::App;
-use axum::http::header;
+use axum::http::{HeaderName, header};
 use axum::routing::{MethodRouter, get};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -20,16 +20,18 @@ pub fn json(description: &OpenApi) -> MethodRouter<Arc<App>> {
 /// `/api/docs`
 pub fn page(description: &OpenApi) -> MethodRouter<Arc<App>> {
     let html = render(&serde_json::to_value(description).unwrap_or_default());
-    // The one style sheet, by what it says; nothing else is loaded, sent or framed.
-    let style = STANDARD.encode(Sha256::digest(STYLE.as_bytes()));
-    let policy = format!(
-        "default-src 'none'; style-src 'sha256-{style}'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-    );
-    let headers = [
-        (header::CONTENT_TYPE, "text/html; charset=utf-8".to_owned()),
-        (header::CONTENT_SECURITY_POLICY, policy),
-    ];
+    let headers = headers(STYLE, "'none'");
     get(async move || (headers, html))
+}
+
+/// What a page says of itself: its one style sheet, by what that says, and where its forms go;
+/// nothing else is loaded, sent or framed.
+pub(super) fn headers(style: &str, forms: &str) -> [(HeaderName, String); 2] {
+    let style = STANDARD.encode(Sha256::digest(style.as_bytes()));
+    let policy = format!(
+        "default-src 'none'; style-src 'sha256-{style}'; base-uri 'none'; form-action {forms}; frame-ancestors 'none'"
+    );
+    [(header::CONTENT_TYPE, "text/html; charset=utf-8".to_owned()), (header::CONTENT_SECURITY_POLICY, policy)]
 }
 
 const STYLE: &str = "body{font:16px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem}\
@@ -87,6 +89,7 @@ fn render(api: &serde_json::Value) -> String {
     out
 }
 
-fn escape(text: &str) -> String {
+/// Text as it may stand in HTML, also between double quotes.
+pub(super) fn escape(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }

@@ -15,3 +15,4 @@ pub mod ops;
 pub mod progress;
 pub mod range;
 pub mod router;
+pub mod troubleshoot;

@@ -3,9 +3,9 @@
 use crate::app::App;
 use crate::http::api::v1::{
     apply, approvals, assets, assignments, audit, backup, config, doctor, downloads, events, explain,
-    extract, firmware, machines, network_config, profiles, secrets, tokens, uploads,
+    extract, firmware, machines, network_config, profiles, secrets, tokens, troubleshoot, uploads,
 };
-use crate::http::{boot, docs, error, middleware, ops};
+use crate::http::{self, boot, docs, error, middleware, ops};
 use axum::Router;
 use axum::extract::Request;
 use axum::middleware::from_fn_with_state;
@@ -56,6 +56,7 @@ pub fn described() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(approvals::approve))
         .routes(routes!(approvals::list, approvals::approve_code))
         .routes(routes!(explain::explain))
+        .routes(routes!(troubleshoot::search))
         .routes(routes!(machines::list))
         .routes(routes!(network_config::get))
         .routes(routes!(downloads::list))
@@ -95,6 +96,7 @@ pub fn finish(routes: Router<Arc<App>>, description: &OpenApi, app: Arc<App>) ->
         .route("/boot/assets/{profile}/{file}/{*member}", get(boot::member::member))
         .route("/api/v1/openapi.json", docs::json(description))
         .route("/api/docs", docs::page(description))
+        .route("/troubleshoot", get(http::troubleshoot::page))
         .fallback(not_found)
         .layer(CatchPanicLayer::custom(middleware::panicked))
         .layer(from_fn_with_state(app.clone(), middleware::every_request))

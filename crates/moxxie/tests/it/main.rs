@@ -33,6 +33,7 @@ mod seats;
 mod shelf;
 mod syslog;
 mod threats;
+mod troubleshoot;
 mod uploads;
 mod util;
 mod watch;

@@ -78,6 +78,7 @@ const ROUTES: &[(&str, &str, For, &str, &str)] = &[
     ("patch", "/api/v1/uploads/{id}", For::Operator, "abcd", ""),
     ("delete", "/api/v1/uploads/{id}", For::Operator, "", ""),
     ("get", "/api/v1/boot/assignments", For::Viewer, "", ""),
+    ("get", "/api/v1/boot/troubleshoot", For::Viewer, "", ""),
     (
         "post",
         "/api/v1/boot/assignments",

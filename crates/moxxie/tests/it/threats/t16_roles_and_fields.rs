@@ -44,6 +44,7 @@ const FIELDS: &[(&str, &[&str], &[&str])] = &[
     ("/api/v1/boot/assignments/{mac}", &["override"], NONE),
     // Masked for admins, too: what they see there, they show to others.
     ("/api/v1/boot/explain", NONE, NONE),
+    ("/api/v1/boot/troubleshoot", NONE, NONE),
     ("/api/v1/boot/machines", NONE, NONE),
     ("/api/v1/boot/downloads", NONE, NONE),
     ("/api/v1/doctor", NONE, NONE),

@@ -20,4 +20,5 @@ pub mod profiles;
 pub mod revision;
 pub mod secrets;
 pub mod tokens;
+pub mod troubleshoot;
 pub mod uploads;
