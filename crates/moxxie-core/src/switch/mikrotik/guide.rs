@@ -69,12 +69,14 @@ pub const GUIDE: Guide = Guide {
         "A firmware that asks for a file name with a strange byte at its end reads past option 67. Append a NUL: /ip dhcp-server option set moxxie-bf-bios value=\"s'undionly.kpxe'0x00\". The next run of the script takes that away again.",
         "Files outside the folder flash are gone after a restart on devices that have one. The script uses it where it is there; on 16 MB devices four loaders may not fit: use tftp=moxxie.",
         "A machine with a lease that somebody made by hand keeps it; the script says which.",
+        "One network on a router at a time: matchers, sets and options have the same names for each, so a run for a second network takes the first one's away.",
+        "If a machine with a fixed address gets no boot file, matchers do not reach static leases in that version: /ip dhcp-server lease set [find where comment=\"moxxie: NAME\"] dhcp-option-set=moxxie-x64 (only where iPXE finds the menu without DHCP, not with stage2=class).",
         "Fixed addresses carry no boot file: one on the lease would reach iPXE, too, and go before the matcher for it.",
         "On a bridge with dhcp-snooping=yes the port towards another DHCP server, relay or proxyDHCP has to be trusted=yes.",
     ],
     checked: &[
         "Every script is checked against the argument lists that RouterOS 7.12.2, 7.15, 7.16, 7.20.1 and 7.24 give of themselves, and by routeros-lsp 0.2.3 with the commands of 7.21.4. None of it was run on a device.",
         "The script for version 6 is checked for its syntax only: there is no argument list of a version 6.",
-        "Not verified: that a matcher's options go before the network's (stage2=class relies on it, and two public configurations do), and how RouterOS answers UEFI HTTP boot.",
+        "Not verified: that a matcher's options go before the network's (stage2=class relies on it, and two public configurations do), that matchers reach machines with static leases, and how RouterOS answers UEFI HTTP boot.",
     ],
 };

@@ -58,7 +58,7 @@ pub fn undo(network: &Network, plan: &Plan) -> Result<String, Problem> {
             let file = q(&network.loader(arch))?;
             let _ = writeln!(
                 out,
-                "/ip dhcp-server network set [find where address={subnet} boot-file-name={file}] boot-file-name=\"\""
+                "/ip dhcp-server network set [find where address={subnet} and boot-file-name={file}] boot-file-name=\"\""
             );
             out.push_str(&comment_block(
                 "#",
@@ -68,7 +68,7 @@ pub fn undo(network: &Network, plan: &Plan) -> Result<String, Problem> {
         _ => {
             let _ = writeln!(
                 out,
-                "/ip dhcp-server network unset [find where address={subnet} next-server={server}] next-server"
+                "/ip dhcp-server network unset [find where address={subnet} and next-server={server}] next-server"
             );
         }
     }
@@ -86,7 +86,7 @@ fn head(network: &Network, plan: &Plan) -> String {
     };
     let apply = [
         dry,
-        "Or paste everything into a terminal. Running it again gives the same state. It changes only what carries Moxxie's name, and next-server and boot-file-name of this one network.",
+        "Or paste everything into a terminal. Running it again gives the same state. It changes only what carries Moxxie's name, and next-server and boot-file-name of this one network. It also replaces what a run for another network of this router made.",
     ];
     Remarks { mark: "#", title: plan.version.title(), apply: &apply }.head(network, &plan.warnings)
 }
@@ -99,6 +99,7 @@ fn guards(out: &mut String, network: &Network, plan: &Plan) -> Result<(), Proble
         let _ = write!(named, " named {name}");
     }
     if let Some(interface) = &network.interface {
+        filter.push_str(if filter.is_empty() { "" } else { " and" });
         let _ = write!(filter, " interface={}", q(interface.as_str())?);
         let _ = write!(named, " on {interface}");
     }
@@ -149,24 +150,24 @@ fn pool(out: &mut String, network: &Network) -> Result<(), Problem> {
 
 /// What others have made and what would get in the way.
 fn foreign(out: &mut String, network: &Network, plan: &Plan) -> Result<(), Problem> {
-    let theirs = format!("disabled=no (server=$srv or server=\"all\") !(name~{})", q(OURS)?);
+    let theirs = format!("disabled=no and (server=$srv or server=\"all\") and !(name~{})", q(OURS)?);
     let overlap = q(
         "moxxie: another matcher looks at option 77 or 93. Two that fit one client have no order: remove or disable it. See /ip dhcp-server matcher print.",
     )?;
     let _ = writeln!(
         out,
-        ":if ([:len [/ip dhcp-server matcher find where (code=77 or code=93) {theirs}]] > 0) do={{ :error {overlap} }}"
+        ":if ([:len [/ip dhcp-server matcher find where (code=77 or code=93) and {theirs}]] > 0) do={{ :error {overlap} }}"
     );
     let near = q(
         "moxxie: note: another matcher looks at option 60. If it fits network boot clients, it is undefined which matcher wins.",
     )?;
     let _ = writeln!(
         out,
-        ":if ([:len [/ip dhcp-server matcher find where code=60 {theirs}]] > 0) do={{ :put {near} }}"
+        ":if ([:len [/ip dhcp-server matcher find where code=60 and {theirs}]] > 0) do={{ :put {near} }}"
     );
     let subnet = network.subnet;
     let other_set = format!(
-        "[/ip dhcp-server network find where address={subnet} dhcp-option-set~\".\" !(dhcp-option-set~{})]",
+        "[/ip dhcp-server network find where address={subnet} and dhcp-option-set~\".\" and !(dhcp-option-set~{})]",
         q("^(moxxie-|none$)")?
     );
     match plan.way {
@@ -295,12 +296,13 @@ fn serve_files(out: &mut String, network: &Network, plan: &Plan) -> Result<(), P
     for loader in loaders {
         let url = q(&format!("{origin}/boot/firmware/{loader}"))?;
         let file = q(&format!("moxxie-{loader}"))?;
+        let log = q(&format!("moxxie: {loader} was not fetched"))?;
         let failed = q(&format!(
-            "moxxie: {origin}/boot/firmware/{loader} could not be fetched: see moxxie firmware list, and the free space here"
+            "moxxie: {loader} was not fetched from {origin}: see moxxie firmware list, and the free space here"
         ))?;
         let _ = writeln!(
             out,
-            ":do {{ /tool fetch url={url} dst-path=($dir . {file}) }} on-error={{ :put {failed}; :log warning {failed} }}"
+            ":do {{ /tool fetch url={url} dst-path=($dir . {file}) }} on-error={{ :put {failed}; :log warning {log} }}"
         );
     }
     let comment = if plan.version == Version::V6 { "" } else { " comment=\"moxxie\"" };
@@ -338,7 +340,7 @@ fn leases(out: &mut String, network: &Network) -> Result<(), Problem> {
         ))?;
         let _ = writeln!(
             out,
-            ":if ([:len [/ip dhcp-server lease find where dynamic=no mac-address=\"{mac}\"]] > 0) do={{ :put {theirs} }} else={{ :do {{ /ip dhcp-server lease add server=$srv mac-address={mac} address={address} comment={comment} }} on-error={{ :put {failed} }} }}"
+            ":if ([:len [/ip dhcp-server lease find where dynamic=no and mac-address=\"{mac}\"]] > 0) do={{ :put {theirs} }} else={{ :do {{ /ip dhcp-server lease add server=$srv mac-address={mac} address={address} comment={comment} }} on-error={{ :put {failed} }} }}"
         );
     }
     Ok(())
@@ -382,12 +384,15 @@ fn remarks(out: &mut String, network: &Network) -> Result<(), Problem> {
             ),
         );
     }
-    let edge = "A port that waits for spanning tree misses the firmware's first DHCP requests. For each port with a machine on it, etherN:";
+    let edge = "A port that waits for spanning tree misses the firmware's first DHCP requests.";
     match network.vlan {
-        None => say(edge, "/interface bridge port set [find where interface=\"etherN\"] edge=yes"),
+        None => say(
+            &format!("{edge} For each port with a machine on it:"),
+            "/interface bridge port set [find where interface=\"etherN\"] edge=yes",
+        ),
         Some(vlan) => say(
             &format!(
-                "{edge} Firmware asks untagged, so VLAN {vlan} has to be the port's own (on a bridge with vlan-filtering=yes; this script never changes that):"
+                "{edge} And firmware asks untagged: on a bridge with vlan-filtering=yes, which this script never changes, VLAN {vlan} has to be the port's own. For each port with a machine on it:"
             ),
             &format!(
                 "/interface bridge port set [find where interface=\"etherN\"] edge=yes pvid={vlan} frame-types=admit-only-untagged-and-priority-tagged"
