@@ -122,9 +122,10 @@ fn check(command: &Command, console: &Console, missing: &mut BTreeSet<String>) {
 }
 
 #[test]
+#[allow(clippy::print_stderr)]
 fn every_command_and_argument_exists_in_the_versions_it_is_for() {
     let Some(folder) = fixtures() else {
-        println!("skipped: there is no shared/fixtures/routeros beside the project");
+        eprintln!("skipped: there is no shared/fixtures/routeros beside the project");
         return;
     };
     for (version, consoles) in [("7.4", &["7.12.2", "7.15"][..]), ("7.16", &["7.16", "7.20.1", "7.24"])] {

@@ -236,10 +236,9 @@ fn other_options(wanted: &[Item], running: &[Item], found: &mut Vec<Difference>)
         .collect();
     let subnets: BTreeSet<&str> =
         wanted.iter().filter(|item| item.command.menu == NETWORK).map(|item| item.key.as_str()).collect();
-    let (leases, servers) = (LEASE, SERVER);
     for item in running {
         let menu = item.command.menu.as_str();
-        if !(menu == leases || menu == servers || menu == NETWORK && subnets.contains(item.key.as_str())) {
+        if !(menu == LEASE || menu == SERVER || menu == NETWORK && subnets.contains(item.key.as_str())) {
             continue;
         }
         if has_boot(item.text("dhcp-option")) || sets.contains(item.text("dhcp-option-set")) {
@@ -277,7 +276,7 @@ fn not_an_export(why: &str) -> Difference {
     )
 }
 
-/// A command's arguments, for people; at most some 200 characters of them.
+/// A command's arguments, for people.
 fn shown(command: &Command) -> String {
     let words: Vec<String> = command
         .args
@@ -298,9 +297,10 @@ fn difference(
     found: impl Into<String>,
     fix: &str,
 ) -> Difference {
-    let short = |text: String| match text.char_indices().nth(300) {
-        Some((end, _)) => format!("{}...", &text[..end]),
-        None => text,
+    // An export is somebody else's text: no control characters reach a terminal.
+    let short = |text: String| {
+        let plain: String = text.chars().take(300).map(|c| if c.is_control() { '?' } else { c }).collect();
+        if text.chars().nth(300).is_some() { plain + "..." } else { plain }
     };
     Difference {
         kind,

@@ -51,12 +51,12 @@ pub const GUIDE: Guide = Guide {
         "Upload the script as moxxie.rsc (drag it into WinBox, or scp moxxie.rsc admin@ROUTER:).",
         "On 7.16 and later look first: /import file-name=moxxie.rsc verbose=yes dry-run.",
         "Press Ctrl-X for safe mode, run /import file-name=moxxie.rsc verbose=yes, read what it says, press Ctrl-X again to keep it. If the connection breaks before that, the router takes everything back.",
-        "By SSH a script that cannot be read ends with exit status 0 all the same: look for \"expected\", \"syntax error\", \"bad command name\" and \"failure:\" in what it prints. By REST, POST to /rest/import needs the file on the router first.",
+        "By SSH a script that cannot be read ends with exit status 0 all the same: look for \"expected\", \"syntax error\", \"bad command name\" and \"failure:\" in what it prints. By REST it is a POST to /rest/import with the file's name, once the file is on the router.",
         "Open the firewall for UDP 67 and 69 from the machines and set their ports to edge=yes where the remarks at the end of the script apply.",
     ],
     undo: &[
         "Import the undo script the same way. It removes matchers, option sets, options, TFTP rules, leases and loaders that carry Moxxie's name, and next-server if it still is the script's.",
-        "A next-server or boot-file-name of before is not restored: the script writes both into the router's log before it changes them (/log print where message~\"moxxie\"), and the backup has them.",
+        "A next-server or boot-file-name of before is not restored: the script writes both into the router's log, which a restart empties, before it changes them (/log print where message~\"moxxie\"), and the backup has them.",
     ],
     traps: &[
         "Two matchers that fit one client have no order. The script stops when another one looks at option 77 or 93, and says so when one looks at option 60.",
@@ -66,7 +66,7 @@ pub const GUIDE: Guide = Guide {
         "iPXE that starts again and again: its loader neither has a script in it nor finds autoexec.ipxe. See the warnings at the head of the script.",
         "\"autoexec.ipxe ... Operation not supported (3c126083)\": the file is not published; the script does it. It does no harm where iPXE has a script of its own.",
         "PXE-E35 in the middle of a file: large TFTP blocks are fragmented and lost. /ip tftp settings set max-block-size=1432.",
-        "A firmware that asks for a file name with a strange byte at its end reads past option 67. Append a NUL: /ip dhcp-server option set moxxie-bf-bios value=\"s'undionly.kpxe'0x00\". The next run of the script takes that away again.",
+        "A firmware that asks for a file name with a strange byte at its end reads past option 67. Append a NUL: /ip dhcp-server option set moxxie-bf-bios value=0x756e64696f6e6c792e6b70786500 (the name in hexadecimal, 00 behind it). The next run of the script takes that away again.",
         "Files outside the folder flash are gone after a restart on devices that have one. The script uses it where it is there; on 16 MB devices four loaders may not fit: use tftp=moxxie.",
         "A machine with a lease that somebody made by hand keeps it; the script says which.",
         "One network on a router at a time: matchers, sets and options have the same names for each, so a run for a second network takes the first one's away.",

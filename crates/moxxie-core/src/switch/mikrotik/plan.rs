@@ -108,6 +108,9 @@ impl Plan {
             Way::ByClass(arch) | Way::One(arch) => vec![arch],
         };
         let mut warnings = network.warnings.clone();
+        if version == Version::V6 && network.pool.is_some() {
+            warnings.push("pool was given, but this version has no matcher that could use it.".into());
+        }
         warn_of_way(network, way, &mut warnings);
         warn_of_second_stage(network, way, &arches, &mut warnings);
         if network.secure_boot {

@@ -47,7 +47,7 @@ pub fn script(network: &Network, plan: &Plan) -> Result<String, Problem> {
 pub fn undo(network: &Network, plan: &Plan) -> Result<String, Problem> {
     let mut out = comment_block(
         "#",
-        "Takes away everything on the router that carries Moxxie's name. What next-server and boot-file-name were before is in the router's log of the day (/log print where message~\"moxxie\"), this script does not know it.",
+        "Takes away everything on the router that carries Moxxie's name. What next-server and boot-file-name were before stands in the router's log until its next restart (/log print where message~\"moxxie\"), this script does not know it.",
     );
     out.push_str("{\n");
     remove(&mut out, plan)?;
@@ -103,19 +103,9 @@ fn guards(out: &mut String, network: &Network, plan: &Plan) -> Result<(), Proble
         let _ = write!(filter, " interface={}", q(interface.as_str())?);
         let _ = write!(named, " on {interface}");
     }
-    if filter.is_empty() {
-        filter.push_str(" disabled=no");
-    }
-    let none = q(&format!(
-        "moxxie: there is not exactly one DHCP server{named}. See /ip dhcp-server print, then give dhcp_server= or interface=."
-    ))?;
-    let _ = writeln!(out, ":local found [/ip dhcp-server find where{filter}]");
-    let _ = writeln!(out, ":if ([:len $found] != 1) do={{ :error {none} }}");
-    if plan.version != Version::V6 || !network.leases.is_empty() {
-        let _ = writeln!(out, ":local srv [/ip dhcp-server get $found name]");
-    }
-    if plan.version != Version::V6 {
-        pool(out, network)?;
+    // Version 6 has no use for the server but in leases; one that was named should exist.
+    if plan.version != Version::V6 || !network.leases.is_empty() || !filter.is_empty() {
+        server(out, network, plan, &filter, &named)?;
     }
     let subnet = network.subnet;
     let none = q(&format!(
@@ -129,6 +119,29 @@ fn guards(out: &mut String, network: &Network, plan: &Plan) -> Result<(), Proble
     for property in ["next-server", "boot-file-name"] {
         let was = q(&format!("moxxie: {property} of {subnet} was "))?;
         let _ = writeln!(out, ":log info ({was} . [:tostr [/ip dhcp-server network get $net {property}]])");
+    }
+    Ok(())
+}
+
+/// The DHCP server, and the pool that its clients get addresses from.
+fn server(
+    out: &mut String,
+    network: &Network,
+    plan: &Plan,
+    filter: &str,
+    named: &str,
+) -> Result<(), Problem> {
+    let filter = if filter.is_empty() { " disabled=no" } else { filter };
+    let none = q(&format!(
+        "moxxie: there is not exactly one DHCP server{named}. See /ip dhcp-server print, then give dhcp_server= or interface=."
+    ))?;
+    let _ = writeln!(out, ":local found [/ip dhcp-server find where{filter}]");
+    let _ = writeln!(out, ":if ([:len $found] != 1) do={{ :error {none} }}");
+    if plan.version != Version::V6 || !network.leases.is_empty() {
+        let _ = writeln!(out, ":local srv [/ip dhcp-server get $found name]");
+    }
+    if plan.version != Version::V6 {
+        pool(out, network)?;
     }
     Ok(())
 }

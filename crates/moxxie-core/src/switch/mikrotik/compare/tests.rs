@@ -132,6 +132,21 @@ fn one_thing_at_a_time() {
 }
 
 #[test]
+fn version_6() {
+    let script = script(&[("version", "6"), ("arch", "x64")]);
+    let running = "# nov/02/2026 10:00:00 by RouterOS 6.49.10\n/ip dhcp-server network\n\
+        add address=10.0.0.0/24 boot-file-name=ipxe.efi gateway=10.0.0.1 next-server=\\\n    10.0.0.1\n\
+        /ip tftp\nadd ip-addresses=10.0.0.0/24 read-only=yes real-filename=moxxie-ipxe.efi req-filename=\\\n    \"ipxe\\\\.efi\"\n\
+        add ip-addresses=10.0.0.0/24 read-only=yes real-filename=moxxie-autoexec.ipxe req-filename=\"autoexec\\\\.ipxe\"\n";
+    assert_eq!(compare(&script, running), []);
+    let found = compare(&script, &running.replace("=ipxe.efi", "=\"\u{1b}[31m\""));
+    assert!(
+        only(&found, DifferenceKind::Changed, "/ip dhcp-server network 10.0.0.0/24")
+            .contains("| boot-file-name=?[31m |")
+    );
+}
+
+#[test]
 fn what_is_no_export_is_said_to_be_none() {
     for text in ["", "hello", "\0\0\0", "\u{feff}", &"a".repeat(MAX_EXPORT + 1)] {
         let found = compare(&script(&[]), text);
@@ -140,6 +155,8 @@ fn what_is_no_export_is_said_to_be_none() {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig::with_cases(96))]
+
     #[test]
     fn a_damaged_export_never_makes_it_panic(cut in 0..RUNNING.len(), with in "[\"\\\\\\[\\]{}$\n\0;=(]{0,6}", skip in 0..40_usize) {
         let end = (cut + skip).min(RUNNING.len());
