@@ -1,6 +1,6 @@
 # Everything a developer runs. `make` alone lists the targets.
 .DEFAULT_GOAL := help
-.PHONY: help setup build test test-rust test-api test-firmware check demo bench bench-assets clean
+.PHONY: help setup build test test-rust test-api test-routeros test-firmware check demo bench bench-assets clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -29,6 +29,9 @@ test-rust: ## Unit, property, conformance, HTTP, CLI and doc tests
 
 test-api: ## Requests drawn from the API's description, for a minute (fetches schemathesis from PyPI)
 	scripts/schemathesis
+
+test-routeros: ## The MikroTik scripts through a checker (fetches routeros-lsp from PyPI)
+	scripts/check-routeros
 
 test-firmware: ## Real firmware boots (root): scripts/firmware-matrix names the cells
 	scripts/firmware-matrix

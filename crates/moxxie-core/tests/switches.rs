@@ -225,7 +225,7 @@ fn hostile_values_reach_no_script() {
 
 #[test]
 fn values_that_make_no_sense_are_refused_with_their_name() {
-    let dialect = DIALECTS[0];
+    let dialect = find("dnsmasq").unwrap();
     for (key, value) in [
         ("subnet", "10.0.0.5/24"),
         ("subnet", "10.0.0.0"),
@@ -265,7 +265,7 @@ fn values_that_make_no_sense_are_refused_with_their_name() {
 
 #[test]
 fn ranges_leave_room_for_what_stands_there() {
-    let dialect = DIALECTS[0];
+    let dialect = find("dnsmasq").unwrap();
     let range = |list: &[(&str, &str)]| {
         let network = Network::read(dialect, &pairs(list), &known()).unwrap();
         let range = network.range();

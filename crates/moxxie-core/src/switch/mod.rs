@@ -7,6 +7,7 @@
 
 pub mod dnsmasq;
 pub mod fs;
+pub mod mikrotik;
 mod name;
 mod network;
 mod text;
@@ -16,7 +17,7 @@ pub use network::{Choice, KEYS, Known, Lease, Network, Pool, Problem, Range, Sta
 pub use text::{Remarks, comment_block};
 
 /// Every dialect, in the order people see them.
-pub static DIALECTS: &[&dyn Dialect] = &[&dnsmasq::Dnsmasq, &fs::Fs];
+pub static DIALECTS: &[&dyn Dialect] = &[&mikrotik::Mikrotik, &fs::Fs, &dnsmasq::Dnsmasq];
 
 /// The dialect of this name.
 pub fn find(name: &str) -> Option<&'static dyn Dialect> {
@@ -37,6 +38,11 @@ pub trait Dialect: Sync {
     /// What there is to choose from, such as the version; the first value is the default.
     fn choices(&self) -> &'static [Choice] {
         &[]
+    }
+
+    /// Which value of a choice a text means that is none of them, such as a full version number.
+    fn choose(&self, _key: &str, _text: &str) -> Option<&'static str> {
+        None
     }
 
     /// The parameters out of [`KEYS`] that this dialect makes use of. Others that are given get a

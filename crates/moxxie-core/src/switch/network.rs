@@ -336,7 +336,8 @@ impl Reader<'_> {
             let values: Vec<(&'static str, &'static str)> =
                 choice.values.iter().map(|(name, _)| (*name, *name)).collect();
             let Some((default, _)) = values.first().copied() else { continue };
-            let value = self.one_of(choice.key, &values, default);
+            let meant = self.text(choice.key).and_then(|text| self.dialect.choose(choice.key, text));
+            let value = meant.unwrap_or_else(|| self.one_of(choice.key, &values, default));
             chosen.insert(choice.key, value);
         }
         chosen

@@ -1,0 +1,285 @@
+//! What a RouterOS device can do for a network, by version, and what the operator has to know of it.
+//!
+//! Matchers have no order (the menu has no `move`), and iPXE sends option 93 like the firmware
+//! before it. So no two matchers here can fit one client: either they look at the architecture only,
+//! and iPXE finds the menu without DHCP, or there is one matcher, for iPXE, and one loader for all.
+
+use crate::switch::{Arch, Network, Pool, Problem, Stage, Tftp};
+
+/// The versions that need texts of their own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Version {
+    /// 6 and 7.0 to 7.3: no generic matcher.
+    V6,
+    /// 7.4 to 7.15: matchers without `matching-type` and `comment`.
+    V74,
+    /// 7.16 and later: `matching-type` is required.
+    V716,
+}
+
+impl Version {
+    /// The version that was chosen.
+    pub fn of(network: &Network) -> Version {
+        match network.choice("version") {
+            "6" => Version::V6,
+            "7.4" => Version::V74,
+            _ => Version::V716,
+        }
+    }
+
+    /// The choice that a version number falls into, such as `7.20.1`, `7.16rc2` or `6.49.10`.
+    /// A bare `7` could be either of three, and is none.
+    pub fn choice(text: &str) -> Option<&'static str> {
+        let number = |text: &str| {
+            let fine = (1..=3).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_digit());
+            fine.then(|| text.parse::<u16>().ok()).flatten()
+        };
+        let mut parts = text.splitn(3, '.');
+        let major = number(parts.next()?)?;
+        let minor = parts.next().unwrap_or(if major == 6 { "0" } else { "" });
+        let (minor, pre) = match ["beta", "rc"].iter().find_map(|word| minor.split_once(word)) {
+            Some((minor, pre)) => (minor, Some(pre)),
+            None => (minor, None),
+        };
+        let minor = number(minor)?;
+        for rest in [pre, parts.next()].into_iter().flatten() {
+            number(rest)?;
+        }
+        match (major, minor) {
+            (6, _) | (7, 0..=3) => Some("6"),
+            (7, 4..=15) => Some("7.4"),
+            (7, _) => Some("7.16"),
+            _ => None,
+        }
+    }
+
+    /// The heading of a script.
+    pub fn title(self) -> &'static str {
+        match self {
+            Version::V6 => "MikroTik RouterOS 6 and 7.0 to 7.3",
+            Version::V74 => "MikroTik RouterOS 7.4 to 7.15",
+            Version::V716 => "MikroTik RouterOS 7.16 and later",
+        }
+    }
+}
+
+/// How clients get the right file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Way {
+    /// A matcher for each architecture; iPXE has its script in itself or reads `autoexec.ipxe`.
+    ByArch,
+    /// The network's option set for this kind of client, and one matcher for iPXE.
+    ByClass(Arch),
+    /// The network's boot file name, for this kind of client.
+    One(Arch),
+}
+
+/// What is written, decided.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Plan {
+    /// The version.
+    pub version: Version,
+    /// How clients get their file.
+    pub way: Way,
+    /// The kinds of clients that are served, in order.
+    pub arches: Vec<Arch>,
+    /// What TFTP hands out: the name that is asked for, and the loader's name on Moxxie's shelf.
+    pub files: Vec<(String, String)>,
+    /// What to know, what to do.
+    pub warnings: Vec<String>,
+}
+
+impl Plan {
+    /// Decides, or says which parameter stands in the way.
+    pub fn new(network: &Network) -> Result<Plan, Problem> {
+        if let Some(Pool::Range(range)) = &network.pool {
+            return Err(Problem::new(
+                "pool",
+                format!(
+                    "{}-{} is a range, RouterOS wants a pool's name: see /ip pool print, or leave it out for the DHCP server's own",
+                    range.first, range.last
+                ),
+            ));
+        }
+        let version = Version::of(network);
+        let way = way(network, version)?;
+        let arches = match way {
+            Way::ByArch => network.arches.clone(),
+            Way::ByClass(arch) | Way::One(arch) => vec![arch],
+        };
+        let mut warnings = network.warnings.clone();
+        if version == Version::V6 && network.pool.is_some() {
+            warnings.push("pool was given, but this version has no matcher that could use it.".into());
+        }
+        warn_of_way(network, way, &mut warnings);
+        warn_of_second_stage(network, way, &arches, &mut warnings);
+        if network.secure_boot {
+            warn_of_shim(network, &arches, &mut warnings);
+        }
+        let files = files(network, &arches);
+        Ok(Plan { version, way, arches, files, warnings })
+    }
+
+    /// Whether the router itself hands out loaders.
+    pub fn serves_files(&self, network: &Network) -> bool {
+        network.tftp == Tftp::Switch && !self.files.is_empty()
+    }
+}
+
+fn way(network: &Network, version: Version) -> Result<Way, Problem> {
+    if version == Version::V6 {
+        if network.stage2 == Stage::Class {
+            return Err(Problem::new(
+                "stage2",
+                "RouterOS before 7.4 cannot tell iPXE from firmware: use stage2=embedded, or version=7.4 or 7.16",
+            ));
+        }
+        let loads_a_file = |arch: &&Arch| !arch.is_http();
+        let first = network.arches.iter().find(loads_a_file).copied();
+        let served = if network.serves(Arch::X64) { Some(Arch::X64) } else { first };
+        return served.map(Way::One).ok_or_else(|| {
+            Problem::new(
+                "arch",
+                "RouterOS before 7.1 cannot force option 60, which UEFI HTTP boot waits for: add x64 or bios, or use version=7.4 or 7.16",
+            )
+        });
+    }
+    match (network.stage2, network.arches.as_slice()) {
+        (Stage::Embedded, _) => Ok(Way::ByArch),
+        (Stage::Auto | Stage::Class, &[arch]) => Ok(Way::ByClass(arch)),
+        (Stage::Class, _) => Err(Problem::new(
+            "stage2",
+            "RouterOS matchers have no order, so one for iPXE and one for its architecture would overlap: name a single arch=, or use stage2=embedded",
+        )),
+        (Stage::Auto, _) => Ok(Way::ByArch),
+    }
+}
+
+fn warn_of_way(network: &Network, way: Way, warnings: &mut Vec<String>) {
+    match way {
+        Way::ByArch => {}
+        Way::ByClass(arch) => warnings.push(format!(
+            "Every client of {} that is not iPXE gets {}, whatever its architecture: a second matcher would overlap with iPXE's. That the matcher wins over the network's option set is what two public configurations rely on, MikroTik does not document it: if iPXE loads itself again and again, use stage2=embedded.",
+            network.subnet,
+            network.loader(arch)
+        )),
+        Way::One(arch) => {
+            let others: Vec<&str> =
+                network.arches.iter().filter(|other| **other != arch).map(|other| other.name()).collect();
+            let others = match others.is_empty() {
+                true => String::new(),
+                false => format!(
+                    " The others ({}) need RouterOS 7.4 or later, a network of their own, or a relay to dnsmasq or Kea (moxxie network-config dnsmasq, kea).",
+                    others.join(", ")
+                ),
+            };
+            warnings.push(format!(
+                "This version cannot tell clients apart: every client of {} gets {}, which is for {}.{others}",
+                network.subnet,
+                network.loader(arch),
+                arch.name()
+            ));
+            let odd: Vec<&str> = network
+                .leases
+                .iter()
+                .filter(|lease| lease.arch.is_some_and(|other| other != arch))
+                .map(|lease| lease.node.as_str())
+                .take(8)
+                .collect();
+            if !odd.is_empty() {
+                warnings.push(format!(
+                    "{} asked as another kind of client and cannot boot from this network. Their leases get no file of their own: a second name beside the network's is read by some firmware and not by other.",
+                    odd.join(", ")
+                ));
+            }
+        }
+    }
+}
+
+fn warn_of_second_stage(network: &Network, way: Way, arches: &[Arch], warnings: &mut Vec<String>) {
+    if matches!(way, Way::ByClass(_)) {
+        return;
+    }
+    let origin = network.boot_url.origin();
+    if arches.contains(&Arch::Bios) {
+        warnings.push(format!(
+            "undionly.kpxe must carry Moxxie's script, or BIOS machines load it again and again: get {origin}/boot/firmware/embed.ipxe, run make bin/undionly.kpxe EMBED=embed.ipxe in iPXE's src folder, then moxxie firmware import bin/undionly.kpxe.",
+        ));
+    }
+    if arches.iter().any(|arch| *arch != Arch::Bios) {
+        warnings.push(
+            "UEFI machines find the menu by autoexec.ipxe beside their loader: iPXE of 2022 and later reads it by TFTP (Debian 12's is older), for HTTP boot take iPXE 2. An older one loads itself again and again."
+                .into(),
+        );
+    }
+}
+
+fn warn_of_shim(network: &Network, arches: &[Arch], warnings: &mut Vec<String>) {
+    let has = |list: &[Arch]| arches.iter().any(|arch| list.contains(arch));
+    let (x64, arm64) = (has(&[Arch::X64, Arch::HttpX64]), has(&[Arch::Arm64, Arch::HttpArm64]));
+    if x64 && arm64 {
+        warnings.push(
+            "The shims for x64 and arm64 both ask for ipxe.efi beside themselves, which is the x64 one here: arm64 machines stop there. With secure_boot=yes give each architecture a network of its own.".into(),
+        );
+    } else if arm64 && (network.tftp == Tftp::Moxxie || has(&[Arch::HttpArm64])) {
+        warnings.push(
+            "The shim for arm64 asks Moxxie for ipxe.efi beside itself, which usually is the x64 one.".into(),
+        );
+    }
+}
+
+/// What is asked for by TFTP. The shim asks for `ipxe.efi` beside itself, and every UEFI iPXE for
+/// `autoexec.ipxe`, even one that does not need it: RouterOS answers a missing file with an error
+/// that iPXE shows as "Operation not supported".
+fn files(network: &Network, arches: &[Arch]) -> Vec<(String, String)> {
+    let by_tftp: Vec<Arch> = arches.iter().copied().filter(|arch| !arch.is_http()).collect();
+    let mut files: Vec<(String, String)> = Vec::new();
+    let mut add = |asked: &str, loader: &str| {
+        if !files.iter().any(|(known, _)| known == asked) {
+            files.push((asked.to_owned(), loader.to_owned()));
+        }
+    };
+    for &arch in &by_tftp {
+        let loader = network.loader(arch);
+        add(&loader, &loader);
+    }
+    if network.secure_boot && by_tftp.contains(&Arch::X64) {
+        add("ipxe.efi", "ipxe.efi");
+    } else if network.secure_boot && by_tftp.contains(&Arch::Arm64) {
+        add("ipxe.efi", "ipxe-arm64.efi");
+    }
+    if by_tftp.iter().any(|arch| *arch != Arch::Bios) {
+        add("autoexec.ipxe", "autoexec.ipxe");
+    }
+    files
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_that_people_type() {
+        for (text, choice) in [
+            ("7.16", "7.16"),
+            ("7.16.2", "7.16"),
+            ("7.16rc1", "7.16"),
+            ("7.24beta3", "7.16"),
+            ("7.20.8", "7.16"),
+            ("7.15.3", "7.4"),
+            ("7.12.2", "7.4"),
+            ("7.4", "7.4"),
+            ("7.3.1", "6"),
+            ("7.0", "6"),
+            ("6", "6"),
+            ("6.49.10", "6"),
+        ] {
+            assert_eq!(Version::choice(text), Some(choice), "{text}");
+        }
+        for text in
+            ["", "7", "8.1", "5.26", "7.", ".7", "7.16.", "7.x", "7.16;", "7.16 ", "v7.16", "+7.16", "7.1e1"]
+        {
+            assert_eq!(Version::choice(text), None, "{text:?}");
+        }
+    }
+}
