@@ -27,5 +27,6 @@ pub mod render;
 pub mod seal;
 pub mod secret;
 pub mod site;
+pub mod tftp;
 pub mod time;
 pub mod token;
