@@ -23,6 +23,7 @@ pub mod shelf;
 pub mod snapshot;
 pub mod syslog;
 pub mod telemetry;
+pub mod tftp;
 pub mod uploads;
 pub mod watch;
 pub mod waves;
