@@ -30,6 +30,7 @@ mod scrub;
 mod seats;
 mod shelf;
 mod syslog;
+mod tftp;
 mod threats;
 mod uploads;
 mod util;
