@@ -5,7 +5,11 @@ use super::{Tftp, bytes};
 use std::process::Output;
 
 /// Runs a program in a folder; none: it is not installed.
-#[allow(clippy::disallowed_methods, reason = "a test may start programs")]
+#[allow(
+    clippy::disallowed_methods,
+    clippy::print_stderr,
+    reason = "a test may start programs, and says so if not"
+)]
 async fn run(dir: &std::path::Path, program: &str, args: &[&str]) -> Option<Output> {
     let ended = tokio::process::Command::new(program).args(args).current_dir(dir).output().await;
     match ended {
