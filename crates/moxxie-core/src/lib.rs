@@ -29,6 +29,7 @@ pub mod seal;
 pub mod secret;
 pub mod site;
 pub mod switch;
+pub mod tftp;
 pub mod time;
 pub mod token;
 pub mod trouble;

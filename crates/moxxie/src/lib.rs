@@ -24,6 +24,7 @@ pub mod shelf;
 pub mod snapshot;
 pub mod syslog;
 pub mod telemetry;
+pub mod tftp;
 pub mod trouble;
 pub mod uploads;
 pub mod watch;

@@ -7,7 +7,7 @@ use crate::config::{Config, Overrides};
 use crate::firstrun::SiteKeys;
 use crate::http::extract::{Door, Serves};
 use crate::server::{Listening, Loaded};
-use crate::{firstrun, http, reload, scrub, server, shelf, syslog, telemetry};
+use crate::{firstrun, http, reload, scrub, server, shelf, syslog, telemetry, tftp};
 use anyhow::{Context, Result};
 use moxxie_core::audit::By;
 use moxxie_core::keyring::KeyId;
@@ -69,6 +69,7 @@ pub async fn run(given: Overrides, secrets: Secrets) -> Result<ExitCode> {
     let tls = config.doors.tls.map(bind).transpose()?;
     let admin = config.doors.admin.map(bind).transpose()?;
     let admin_tls = config.doors.admin_tls;
+    let loaders = config.tftp.listen.map(tftp::Listener::bind).transpose()?;
     // Made only now that it will be shown: a start that fails before this leaves it to the next.
     let (admin_token, new_token) = firstrun::admin_token(&config.data_dir, secrets.admin_token)?;
     let app = App::start(Parts {
@@ -127,6 +128,11 @@ pub async fn run(given: Overrides, secrets: Secrets) -> Result<ExitCode> {
         let door = Door { port: app.port, tls: admin_tls, serves: Serves::People };
         listeners.push(Listening { listener, door, tls: speaks.filter(|_| admin_tls) });
     }
+    let loaders = loaders.map(|listener| {
+        let _ = crate::cli::out::line(format!("moxxie TFTP listening on tftp://{}", listener.address()));
+        let source = Arc::new(tftp::Loaders(app.clone()));
+        tokio::spawn(tftp::serve(listener, app.clone(), source, stopped.clone()))
+    });
     if new_token {
         let _ = crate::cli::out::line(format!(
             "admin token (shown once; kept in {}): {admin_token}",
@@ -135,6 +141,9 @@ pub async fn run(given: Overrides, secrets: Secrets) -> Result<ExitCode> {
     }
     tracing::info!(version = env!("CARGO_PKG_VERSION"), %address, "ready");
     server::serve(listeners, http::router::router(app.clone()), app.clone(), stopped).await;
+    if let Some(loaders) = loaders {
+        let _ = loaders.await;
+    }
     app.events.flush(Duration::from_secs(5)).await;
     app.witness.flush(Duration::from_secs(5)).await;
     app.audit_system("server.stop", &format!("server {address}"), None).await;

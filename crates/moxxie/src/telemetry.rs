@@ -119,6 +119,14 @@ fn describe() {
     describe_gauge!("moxxie_assets_writable", "1 while new assets can be stored");
     describe_counter!("moxxie_assets_damaged_total", "Stored files that were found damaged or missing");
     describe_counter!("moxxie_assets_scrubbed_bytes_total", "Bytes of stored files that were read anew");
+    describe_counter!("moxxie_tftp_transfers_total", "TFTP transfers by outcome");
+    describe_counter!("moxxie_tftp_refused_total", "TFTP requests that were refused or ignored, by reason");
+    describe_counter!("moxxie_tftp_bytes_total", "Bytes that TFTP clients acknowledged");
+    describe_counter!(
+        "moxxie_tftp_repeats_total",
+        "Times that something was sent again to a silent TFTP client"
+    );
+    describe_gauge!("moxxie_tftp_running", "TFTP transfers that run");
     describe_gauge!("moxxie_downloads_running", "Downloads of assets that run");
     describe_gauge!("moxxie_connections", "Open connections");
     describe_counter!("moxxie_tls_handshakes_failed_total", "TLS handshakes that clients did not complete");

@@ -40,6 +40,9 @@ pub struct ServeArgs {
     /// Where the API, its pages and /metrics are served, and nowhere else [default: everywhere].
     #[arg(long, env = "MOXXIE_ADMIN_LISTEN", value_name = "ADDR")]
     pub admin_listen: Option<SocketAddr>,
+    /// Where to serve the loaders by TFTP; port 69 where none is given [default: nowhere].
+    #[arg(long, env = "MOXXIE_TFTP", value_name = "ADDR", value_parser = crate::config::tftp::address)]
+    pub tftp: Option<SocketAddr>,
 }
 
 impl ServeArgs {
@@ -56,6 +59,7 @@ impl ServeArgs {
             tls_cert: self.tls_cert,
             tls_key: self.tls_key,
             admin_listen: self.admin_listen,
+            tftp: self.tftp,
             s3_env: S3Env(std::env::vars().filter(|(name, _)| name.starts_with("AWS_")).collect()),
         }
     }

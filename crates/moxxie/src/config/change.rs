@@ -16,6 +16,7 @@ pub const RESTART: &[&str] = &[
     "tls.listen",
     "admin.listen",
     "admin.tls",
+    "tftp.listen",
     "limits.connections",
     "log.format",
 ];
@@ -54,6 +55,7 @@ impl Overrides {
             "tls.cert" => path(&self.tls_cert),
             "tls.key" => path(&self.tls_key),
             "admin.listen" => address(self.admin_listen),
+            "tftp.listen" => address(self.tftp),
             _ => None,
         }
     }
@@ -91,6 +93,7 @@ impl Config {
         self.watch = running.watch.clone();
         self.limits.connections = running.limits.connections;
         self.log_json = running.log_json;
+        self.tftp.listen = running.tftp.listen;
         // The files may move while the listeners stay.
         let files = self.doors.files.take().or_else(|| running.doors.files.clone());
         self.doors = super::Listen { files, ..running.doors.clone() };

@@ -52,6 +52,8 @@ pub struct FileConfig {
     #[serde(default)]
     pub admin: Admin,
     #[serde(default)]
+    pub tftp: Tftp,
+    #[serde(default)]
     pub access: Access,
     #[serde(default)]
     pub assets: Assets,
@@ -85,6 +87,7 @@ sections! {
     }
     Tls { listen: String, cert: String, key: String, }
     Admin { listen: String, tls: bool, }
+    Tftp { listen: String, max_block_size: i64, }
     Assets { watch: String, cache_mib: i64, redirect: bool, scrub_mib_per_second: i64, }
     Boot {
         local_boot: String, arm_hours: i64, window_minutes: i64, settle_minutes: i64,
@@ -244,6 +247,15 @@ pub const TEMPLATE: &str = r#"# Moxxie settings. Every line shows the default; r
 #listen = "127.0.0.1:8081"
 # Speak TLS there, with the certificate above. Tokens cross the network in the clear without it.
 #tls = false
+
+[tftp]
+# Serves the loaders by TFTP, read-only, to networks in access.allow. For sites whose switch has no
+# TFTP server. Port 69 where none is given; a service without root needs CAP_NET_BIND_SERVICE for it.
+# Unset: no TFTP.
+#listen = "0.0.0.0:69"
+# Largest block that a client gets, in bytes. Larger ones than this come in fragments on Ethernet,
+# which some PXE ROMs lose (PXE-E35).
+#max_block_size = 1428
 
 [access]
 # Networks that may use the boot routes (/boot/...). Every address: ["any"].

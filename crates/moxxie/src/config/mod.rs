@@ -8,12 +8,14 @@ pub mod limits;
 mod listen;
 mod risk;
 mod shown;
+pub mod tftp;
 
 pub use access::AccessConfig;
 pub use audit::{Audit, Sink};
 pub use change::RESTART;
 pub use file::{ConfigError, FileConfig, TEMPLATE};
 pub use listen::{CertFiles, Listen};
+pub use tftp::Tftp;
 
 use moxxie_core::boot::wave;
 use moxxie_core::net::Networks;
@@ -47,6 +49,8 @@ pub struct Overrides {
     pub tls_key: Option<PathBuf>,
     /// `--admin-listen`.
     pub admin_listen: Option<SocketAddr>,
+    /// `--tftp`.
+    pub tftp: Option<SocketAddr>,
     /// The `AWS_*` variables.
     pub s3_env: S3Env,
 }
@@ -62,6 +66,8 @@ pub struct Config {
     pub listen: SocketAddr,
     /// The further listeners.
     pub doors: Listen,
+    /// Whether and how loaders are served by TFTP.
+    pub tftp: Tftp,
     /// Where first-run files, and the embedded database and assets, live.
     pub data_dir: PathBuf,
     /// The database. May hold a password: never logged.
@@ -131,6 +137,7 @@ impl Config {
 
         let written = change::keys(&file);
         let doors = Listen::of(&file.tls, &file.admin, &given).map_err(|(key, why)| bad(key, why))?;
+        let tftp = Tftp::of(&file.tftp, given.tftp).map_err(|(key, why)| bad(key, why))?;
         let listen = match (given.listen, file.listen) {
             (Some(addr), _) => addr,
             (None, Some(text)) => {
@@ -219,6 +226,7 @@ impl Config {
             written,
             listen,
             doors,
+            tftp,
             audit,
             database_url,
             assets_dir: assets.dir().to_owned(),

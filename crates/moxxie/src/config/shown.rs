@@ -110,9 +110,15 @@ mod tests {
         assert_eq!(one("limits.event_rows"), ("200000".into(), "default"));
         assert_eq!(one("public_url"), ("\"http://flag\"".into(), "flag or environment"));
         assert_eq!(one("shutdown.grace_seconds"), ("1".into(), "default"));
-        for unset in
-            ["access.provisioning", "assets.watch", "tls.listen", "tls.cert", "tls.key", "admin.listen"]
-        {
+        for unset in [
+            "access.provisioning",
+            "assets.watch",
+            "tls.listen",
+            "tls.cert",
+            "tls.key",
+            "admin.listen",
+            "tftp.listen",
+        ] {
             assert_eq!(one(unset), ("null".into(), "unset"), "{unset}");
         }
         assert!(one("database_url").0.contains("postgres://moxxie:"));

@@ -78,7 +78,7 @@ struct Logged {
 
 impl Outside {
     /// Notes a refusal. If it is to be logged: how many were left out since the last line.
-    fn note(&self, ip: IpAddr, now: Timestamp) -> Option<u64> {
+    pub(crate) fn note(&self, ip: IpAddr, now: Timestamp) -> Option<u64> {
         let network = neighborhood(ip);
         let mut logged = self.logged.lock().unwrap_or_else(PoisonError::into_inner);
         // Also what lies in the future, should the clock have been set back.

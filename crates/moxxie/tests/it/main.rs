@@ -32,6 +32,7 @@ mod scrub;
 mod seats;
 mod shelf;
 mod syslog;
+mod tftp;
 mod threats;
 mod troubleshoot;
 mod uploads;

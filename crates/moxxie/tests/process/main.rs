@@ -36,6 +36,7 @@ mod t10_proxy_protocol;
 mod t11_slow_clients;
 mod t14_audit_tamper;
 mod t17_backup_theft;
+mod tftp;
 mod tls;
 mod uploads;
 mod wire;
