@@ -45,7 +45,7 @@ async fn run(cli: Cli) -> ExitCode {
         Command::Bundle(args) => cli::bundle::run(&options, args).await,
         Command::NetworkConfig(args) => cli::network_config::run(&options, args).await,
         Command::Config(args) => cli::config::run(&options, args).await,
-        Command::Doctor => cli::doctor::run(&options).await,
+        Command::Doctor(args) => cli::doctor::run(&options, args).await,
     };
     cli::exit(result)
 }

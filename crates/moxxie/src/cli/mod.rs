@@ -161,7 +161,7 @@ pub enum Command {
     Config(config::ConfigCommand),
     /// Check server, token, clock and links, one line for each.
     #[command(after_help = "Example:\n  moxxie doctor --server http://10.0.0.5:8080")]
-    Doctor,
+    Doctor(doctor::DoctorArgs),
 }
 
 /// The exit code of a command, after its error was said on standard error.
