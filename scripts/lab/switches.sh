@@ -7,7 +7,7 @@ SWITCH_POOL=198.18.16 # addresses that servers give: .10 to .250 of this network
 SWITCH_MENU=$LAB_URL/boot/menu.ipxe
 SWITCH_HTTP=$LAB_URL/boot/firmware
 
-# switch_config SERVER FILE: what the site's switch is told. The only place that writes a configuration.
+# switch_config SERVER FILE: what the site's server is told. The only place that writes a configuration.
 # A server is dnsmasq, kea or dhcpd, or one of these with a mistake: NAME-loop (no rule for iPXE); dnsmasq-proxy
 # is a proxyDHCP server, dnsmasq-address only gives addresses, dnsmasq-class says PXEClient and is no PXE server.
 switch_config() {
@@ -114,7 +114,7 @@ subnet 198.18.0.0 netmask 255.255.0.0 {
   range $SWITCH_POOL.10 $SWITCH_POOL.250;
   option routers $LAB_IP;
   option domain-name-servers $LAB_IP;
-  $1 if exists arch and option arch = 00:10 {
+  ${1}if exists arch and option arch = 00:10 {
     option vendor-class-identifier "HTTPClient";
     filename "$SWITCH_HTTP/ipxe.efi";
   } elsif exists arch and option arch = 00:13 {

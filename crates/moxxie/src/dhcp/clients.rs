@@ -199,7 +199,12 @@ pub fn boot_request(
     message(options, own, mac, xid)
 }
 
-fn message(options: Vec<(u8, Vec<u8>)>, own: Ipv4Addr, mac: [u8; 6], xid: u32) -> Result<Vec<u8>, EncodeError> {
+fn message(
+    options: Vec<(u8, Vec<u8>)>,
+    own: Ipv4Addr,
+    mac: [u8; 6],
+    xid: u32,
+) -> Result<Vec<u8>, EncodeError> {
     let none = Ipv4Addr::UNSPECIFIED;
     let mut header = Message::new_with_id(xid, own, none, none, none, &mac);
     if own.is_unspecified() {
@@ -217,4 +222,3 @@ fn message(options: Vec<(u8, Vec<u8>)>, own: Ipv4Addr, mac: [u8; 6], xid: u32) -
     }
     Ok(bytes)
 }
-

@@ -88,7 +88,8 @@ fn the_second_question_comes_from_an_address() {
     let own = Ipv4Addr::new(10, 0, 0, 2);
     let bios = by_name("bios").unwrap();
     let packet = boot_request(bios, MAC, XID, own, Some(0x8001)).unwrap();
-    let asked = by_hand("bios").replacen("35 01 01", "35 01 03", 1).replace(" ff", " 2b 07 47 04 8001 0000 ff ff");
+    let asked =
+        by_hand("bios").replacen("35 01 01", "35 01 03", 1).replace(" ff", " 2b 07 47 04 8001 0000 ff ff");
     assert_eq!(packet, [header("0000", "0a000002"), bytes(&asked)].concat());
     let packet = boot_request(bios, MAC, XID, own, None).unwrap();
     assert_eq!(&packet[240..243], [53, 1, 3]);

@@ -35,7 +35,8 @@ fn loaded(client: &str, offer: &Offer) -> Option<String> {
 
 #[test]
 fn an_offer_is_read() {
-    let bytes = packet([10, 0, 0, 9], [10, 0, 0, 5], b"ipxe.efi\0junk", &[OFFER, SERVER, (12, b"a"), (12, b"b")]);
+    let bytes =
+        packet([10, 0, 0, 9], [10, 0, 0, 5], b"ipxe.efi\0junk", &[OFFER, SERVER, (12, b"a"), (12, b"b")]);
     let (question, offer) = Offer::read(Ipv4Addr::new(10, 0, 0, 254), &bytes).unwrap();
     assert_eq!(question, Question { xid: 0x0102_0304, mac: [2, 0, 0, 0, 0, 1] });
     assert_eq!((offer.role, offer.server()), (Role::Dhcp, Ipv4Addr::new(10, 0, 0, 1)));
@@ -111,7 +112,8 @@ fn http_boot_wants_its_class() {
 /// What dnsmasq sends as a proxyDHCP server: a boot server, a menu, and no file.
 #[test]
 fn proxies_are_asked_again() {
-    let vendor = [6, 1, 3, 8, 7, 0x80, 0, 1, 10, 0, 0, 3, 9, 9, 0x80, 0, 6, b'M', b'o', b'x', b'x', b'i', b'e', 255];
+    let vendor =
+        [6, 1, 3, 8, 7, 0x80, 0, 1, 10, 0, 0, 3, 9, 9, 0x80, 0, 6, b'M', b'o', b'x', b'x', b'i', b'e', 255];
     let pxe: (u8, &[u8]) = (60, b"PXEClient");
     let offer = read(&packet(NONE, NONE, b"", &[OFFER, SERVER, pxe, (43, &vendor)])).unwrap();
     assert_eq!((offer.role, offer.menu_item()), (Role::Proxy, Some(0x8000)));

@@ -9,9 +9,7 @@ use super::offer::Offer;
 use super::verdict::Seen;
 use super::{CLIENT_PORT, PROXY_PORT, SERVER_PORT};
 use dhcproto::error::EncodeError;
-use nix::sys::socket::{
-    AddressFamily, SockFlag, SockType, SockaddrIn, bind, setsockopt, socket, sockopt,
-};
+use nix::sys::socket::{AddressFamily, SockFlag, SockType, SockaddrIn, bind, setsockopt, socket, sockopt};
 use std::ffi::OsString;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};

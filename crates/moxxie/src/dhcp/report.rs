@@ -16,9 +16,9 @@ pub fn value(interface: &str, all: &[Seen], findings: &[Finding]) -> Value {
 }
 
 fn client(seen: &Seen, findings: &[Finding]) -> Value {
-    let load = seen.load().map(|load| {
-        json!({"name": load.name, "server": load.server, "field": load.field, "url": load.shown()})
-    });
+    let load = seen.load().map(
+        |load| json!({"name": load.name, "server": load.server, "field": load.field, "url": load.shown()}),
+    );
     let verdict = worst(findings, seen.client);
     json!({
         "client": seen.client.name,

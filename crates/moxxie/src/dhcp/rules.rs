@@ -2,7 +2,7 @@
 
 use super::clients::{Client, Kind, Machine};
 use super::code;
-use super::offer::{Load, Offer, Role};
+use super::offer::{Load, Offer, Role, loads};
 use super::verdict::{Case, Finding, Seen, Severity};
 use std::net::Ipv4Addr;
 
@@ -79,8 +79,22 @@ fn proxy_only(case: &Case) -> Option<Finding> {
     if !is_alone {
         return None;
     }
-    let cause = format!("only a proxyDHCP server answers ({}): nobody offers an address", list(&case.seen.servers()));
-    found(case, Severity::Error, "pxe-e52", cause, "start the DHCP server that gives addresses, or check its pool")
+    let cause =
+        format!("only a proxyDHCP server answers ({}): nobody offers an address", list(&case.seen.servers()));
+    found(
+        case,
+        Severity::Error,
+        "pxe-e52",
+        cause,
+        "start the DHCP server that gives addresses, or check its pool",
+    )
+}
+
+/// Whether what this client loads depends on who answers first.
+fn servers_differ(seen: &Seen) -> bool {
+    let mut loads = seen.in_role(Role::Dhcp).map(|offer| loads(seen.client, offer));
+    let first = loads.next();
+    loads.any(|load| Some(load) != first)
 }
 
 fn two_servers(case: &Case) -> Option<Finding> {
@@ -92,9 +106,7 @@ fn two_servers(case: &Case) -> Option<Finding> {
     }
     let servers: Vec<_> = offers.iter().map(|offer| offer.server()).collect();
     let cause = format!("two DHCP servers answer: {}", list(&servers));
-    let mut loads = offers.iter().map(|offer| super::offer::loads(case.seen.client, offer));
-    let first = loads.next();
-    if loads.all(|load| Some(load) == first) {
+    if !case.all.iter().any(servers_differ) {
         return found(
             case,
             Severity::Warning,
@@ -122,7 +134,9 @@ fn class_without_server(case: &Case) -> Option<Finding> {
         case,
         Severity::Error,
         "pxe-e55",
-        format!("option 60 says PXEClient, so this client asks {servers} on port 4011, and nobody answers there"),
+        format!(
+            "option 60 says PXEClient, so this client asks {servers} on port 4011, and nobody answers there"
+        ),
         "take option 60 from a DHCP server that is no PXE server; else open port 4011/udp",
     )
 }
@@ -141,7 +155,10 @@ fn http_without_class(case: &Case) -> Option<Finding> {
         case,
         Severity::Error,
         "http-no-class",
-        format!("{} gives a URL, but no option 60 that begins with HTTPClient: UEFI ignores it", offer.server()),
+        format!(
+            "{} gives a URL, but no option 60 that begins with HTTPClient: UEFI ignores it",
+            offer.server()
+        ),
         "send option 60 HTTPClient to architectures 16 and 19, forced, as it may not be in the client's list",
     )
 }
@@ -174,8 +191,8 @@ fn no_file(case: &Case) -> Option<Finding> {
             case,
             by_use(client),
             "pxe-e53",
-            format!("no boot file for architecture {}", client.arch),
-            "add a rule for this architecture (option 93); where there is one, force option 67, as the client may not ask for it",
+            "no boot file for this architecture",
+            "add a rule for it (option 93: x86 6, x64 7 and 9, arm64 11, BIOS 0); where there is one, force option 67, as the client may not ask for it",
         ),
     }
 }
@@ -187,11 +204,12 @@ fn ipxe_loop(case: &Case) -> Option<Finding> {
         return None;
     }
     let name = load.name.to_ascii_lowercase();
-    let is_loader = Form::of(&name) != Form::Other && ["ipxe", "undionly", "snponly"].iter().any(|w| name.contains(w));
+    let is_loader =
+        Form::of(&name) != Form::Other && ["ipxe", "undionly", "snponly"].iter().any(|w| name.contains(w));
     let is_first_stage = |seen: &Seen| {
         matches!(seen.client.kind, Kind::Bios | Kind::Uefi)
             && seen.client.arch == client.arch
-            && seen.load().is_some_and(|first| first.name == load.name)
+            && seen.load().is_some_and(|first| first.name == load.name && !first.is_url())
     };
     if !is_loader && !case.all.iter().any(is_first_stage) {
         return None;
@@ -303,8 +321,14 @@ fn wrong_kind(case: &Case) -> Option<Finding> {
 fn same_file(case: &Case) -> Option<Finding> {
     let (_, load) = case.load.as_ref()?;
     let client = case.seen.client;
-    let is_other = matches!(client.machine(), Some(Machine::X86 | Machine::Arm64));
-    if !is_other || client.kind == Kind::Ipxe || wrong_kind(case).is_some() || Form::of(&load.name) != Form::Efi {
+    let machine = client.machine();
+    let is_other =
+        matches!(machine, Some(Machine::X86 | Machine::Arm64)) && machine_in(&load.name) != machine;
+    if !is_other
+        || client.kind == Kind::Ipxe
+        || wrong_kind(case).is_some()
+        || Form::of(&load.name) != Form::Efi
+    {
         return None;
     }
     let has_it = |seen: &Seen| {
@@ -312,7 +336,7 @@ fn same_file(case: &Case) -> Option<Finding> {
             && seen.client.machine() == Some(Machine::X64)
             && seen.load().is_some_and(|theirs| theirs.name == load.name)
     };
-    let next = match client.machine() {
+    let next = match machine {
         Some(Machine::X86) => "give architecture 6 ipxe-i386.efi".to_owned(),
         _ => format!("give architecture {} ipxe-arm64.efi", client.arch),
     };
@@ -345,7 +369,9 @@ fn no_next_server(case: &Case) -> Option<Finding> {
             format!("a file, but no next server{hint}: this client asks the DHCP server itself, {server}"),
             next,
         ),
-        None => found(case, Severity::Error, "no-next-server", format!("a file, but no next server{hint}"), next),
+        None => {
+            found(case, Severity::Error, "no-next-server", format!("a file, but no next server{hint}"), next)
+        }
     }
 }
 
@@ -384,7 +410,9 @@ fn bad_name(case: &Case) -> Option<Finding> {
         case,
         Severity::Warning,
         "name-characters",
-        format!("the name in {field} has {c:?}, which firmware or the switch may read as something else: {name}"),
+        format!(
+            "the name in {field} has {c:?}, which firmware or the switch may read as something else: {name}"
+        ),
         "use letters, digits and . - _ / : only; parameters belong into a script",
     )
 }
@@ -414,7 +442,9 @@ fn plain_file(case: &Case) -> Option<Finding> {
         case,
         Severity::Warning,
         "plain-given-url",
-        format!("clients that boot nothing are told {name}: Debian's installer would run it as a preseed file"),
+        format!(
+            "clients that boot nothing are told {name}: Debian's installer would run it as a preseed file"
+        ),
         "give the URL to user class iPXE and to HTTPClient only",
     )
 }

@@ -90,11 +90,14 @@ pub fn judge(all: &[Seen], embedded: bool) -> Vec<Finding> {
         let case = Case { seen, load: chosen(seen.client, &seen.offers), all, embedded };
         for found in RULES.iter().filter_map(|rule| rule(&case)) {
             let same = |f: &&mut Finding| {
-                (f.severity, f.symptom, &f.cause, &f.next)
-                    == (found.severity, found.symptom, &found.cause, &found.next)
+                (f.symptom, &f.cause, &f.next) == (found.symptom, &found.cause, &found.next)
             };
             match findings.iter_mut().find(same) {
-                Some(finding) => finding.clients.extend(found.clients),
+                // One thing to mend, as bad as for whom it is worst.
+                Some(finding) => {
+                    finding.severity = finding.severity.min(found.severity);
+                    finding.clients.extend(found.clients);
+                }
                 None => findings.push(found),
             }
         }
@@ -107,4 +110,3 @@ pub fn judge(all: &[Seen], embedded: bool) -> Vec<Finding> {
 pub fn worst<'a>(findings: &'a [Finding], client: &Client) -> Option<&'a Finding> {
     findings.iter().filter(|f| f.clients.contains(&client.name)).min_by_key(|f| f.severity)
 }
-

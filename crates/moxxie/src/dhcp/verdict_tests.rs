@@ -101,7 +101,14 @@ fn two_servers() {
     let both = |other| found(&but(&[("x64", vec![offer(1, TFTP, "ipxe.efi"), offer(2, TFTP, other)])]));
     assert_eq!(both("other.efi"), ["error two-servers x64"]);
     assert_eq!(both("ipxe.efi"), ["warning two-servers x64"]);
-    let cause = &judge(&but(&[("x64", vec![offer(2, TFTP, ""), offer(1, TFTP, "ipxe.efi")])]), false)[0].cause;
+    // One finding, also where some clients hear the same of both.
+    let offers = |file| vec![offer(1, TFTP, "ipxe.efi"), offer(2, TFTP, file)];
+    assert_eq!(
+        found(&but(&[("x64", offers("ipxe.efi")), ("x64-9", offers("b.efi"))])),
+        ["error two-servers x64,x64-9"]
+    );
+    let cause =
+        &judge(&but(&[("x64", vec![offer(2, TFTP, ""), offer(1, TFTP, "ipxe.efi")])]), false)[0].cause;
     assert!(cause.contains("10.0.0.1 and 10.0.0.2"), "{cause}");
 }
 
@@ -109,6 +116,8 @@ fn two_servers() {
 fn no_file() {
     assert_eq!(of("bios", offer(1, TFTP, "")), ["error pxe-e53 bios"]);
     assert_eq!(of("x86", offer(1, TFTP, "")), ["warning pxe-e53 x86"]);
+    let both = but(&[("x86", vec![offer(1, TFTP, "")]), ("x64", vec![offer(1, TFTP, "")])]);
+    assert_eq!(found(&both), ["error pxe-e53 x86,x64"]);
     assert_eq!(of("http-x64", offer(1, TFTP, "")), ["warning http-no-file http-x64"]);
     assert_eq!(of("ipxe-x64", offer(1, TFTP, "")), ["error ipxe-nothing-to-boot ipxe-x64"]);
     assert_eq!(judge(&but(&[("ipxe-x64", vec![offer(1, TFTP, "")])]), true), []);
@@ -176,7 +185,11 @@ fn names() {
     let menu = |name: &str| of("ipxe-x64", with(offer(1, TFTP, ""), 67, name.as_bytes()));
     assert_eq!(menu(&long), ["error name-too-long ipxe-x64"]);
     assert_eq!(menu(&long[..127]), [""; 0]);
-    assert_eq!(of("ipxe-x64", offer(1, TFTP, &long[..127])), ["error name-too-long ipxe-x64"], "probably cut");
+    assert_eq!(
+        of("ipxe-x64", offer(1, TFTP, &long[..127])),
+        ["error name-too-long ipxe-x64"],
+        "probably cut"
+    );
     assert_eq!(menu("http://10.0.0.5/m?mac=${mac}"), ["warning name-characters ipxe-x64"]);
     assert_eq!(menu("http://10.0.0.5/a b"), ["warning name-characters ipxe-x64"]);
     assert_eq!(of("x64", offer(1, TFTP, "ipxe.efi\u{fffd}")), ["error name-trailing-byte x64"]);
@@ -197,7 +210,8 @@ fn errors_come_first_and_count_most() {
 #[test]
 fn reports_have_every_field() {
     let vendor = [6, 1, 8, 255];
-    let answer = with(with(with(offer(1, TFTP, "ipxe.efi"), 43, &vendor), 51, &[0, 0, 14, 16]), 200, &[1, 255]);
+    let answer =
+        with(with(with(offer(1, TFTP, "ipxe.efi"), 43, &vendor), 51, &[0, 0, 14, 16]), 200, &[1, 255]);
     let all = [seen("x64", vec![answer]), seen("plain", vec![])];
     let report = report::value("eth0", &all, &judge(&all, false));
     let client = &report["clients"][0];

@@ -100,9 +100,9 @@ mod tests {
         });
         assert_eq!(
             drawn(&report),
-            "CLIENT  SERVERS             ADDRESS   LOADS                     VERDICT
+            "CLIENT  SERVERS             ADDRESS   LOADS                      VERDICT
 x64     10.0.0.1, 10.0.0.2  10.0.0.9  tftp://10.0.0.1/ipxe\u{fffd}.efi  two-servers
-plain   -                   -         -                         ok
+plain   -                   -         -                          ok
 
 error: two-servers (x64)
   two DHCP servers answer
