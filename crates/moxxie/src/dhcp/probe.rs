@@ -75,7 +75,8 @@ pub async fn probe(plan: &Plan, mut chance: impl FnMut() -> [u8; 9]) -> Result<V
     let mut asked_again = false;
     ask(&socket, &talks).await?;
     let mut buffer = vec![0; LONGEST];
-    loop {
+    // The clock is looked at each time: a flood of packets must not keep it going.
+    while Instant::now() < deadline {
         let until = if asked_again { deadline } else { again };
         let received = match timeout_at(until, socket.recv_from(&mut buffer)).await {
             Ok(received) => received,
@@ -106,7 +107,10 @@ pub async fn probe(plan: &Plan, mut chance: impl FnMut() -> [u8; 9]) -> Result<V
             // A server that cannot be reached is one that does not answer: the verdict says so.
             let _ = socket.send_to(&request, SocketAddrV4::new(server, PROXY_PORT)).await;
             seen.asked.push(server);
-            deadline = deadline.max(Instant::now() + BOOT_SERVER_TIME);
+            // Only while others are waited for, too: nobody can make this wait for ever.
+            if Instant::now() < started + plan.time {
+                deadline = deadline.max(Instant::now() + BOOT_SERVER_TIME);
+            }
         }
         seen.offers.push(offer);
     }

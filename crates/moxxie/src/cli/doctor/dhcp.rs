@@ -17,7 +17,9 @@ use std::time::Duration;
   moxxie doctor dhcp --interface eth0
   moxxie doctor dhcp --interface eth0 --seconds 10 --client bios --client x64 --client ipxe-x64
 
-Sends DHCPDISCOVERs as firmware would, from made-up MAC addresses, and takes no lease; servers may hold an address for each for some minutes. Needs root, or CAP_NET_BIND_SERVICE and CAP_NET_RAW. Exits with 1 when something is wrong that keeps machines from booting.")]
+Sends DHCPDISCOVERs as firmware would, from made-up MAC addresses, and takes no lease; servers
+may hold an address for each of them for some minutes. Needs root, or CAP_NET_BIND_SERVICE and
+CAP_NET_RAW. Exits with 1 when something keeps machines from booting.")]
 pub struct DhcpArgs {
     /// The interface in the machines' network.
     #[arg(long, value_name = "NAME")]

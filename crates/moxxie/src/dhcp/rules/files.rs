@@ -1,203 +1,17 @@
-//! The rules of the verdict: each looks at one client's answers and finds one thing, or nothing.
+//! Whether the file or URL is one that this client can load.
 
-use super::clients::{Client, Kind, Machine};
-use super::code;
-use super::offer::{Load, Offer, Role, loads};
-use super::verdict::{Case, Finding, Seen, Severity};
-use std::net::Ipv4Addr;
-
-/// A rule.
-pub(super) type Rule = fn(&Case) -> Option<Finding>;
-
-/// All of them, in the order of reports.
-pub(super) const RULES: &[Rule] = &[
-    silent,
-    proxy_only,
-    two_servers,
-    class_without_server,
-    http_without_class,
-    no_file,
-    ipxe_loop,
-    wrong_scheme,
-    wrong_kind,
-    same_file,
-    no_next_server,
-    bad_name,
-    two_names,
-    plain_file,
-];
+use super::{by_use, found};
+use crate::dhcp::clients::{Kind, Machine};
+use crate::dhcp::code;
+use crate::dhcp::offer::{Load, Offer};
+use crate::dhcp::verdict::{Case, Finding, Seen, Severity};
 
 /// Characters that shells of switches, iPXE or firmware read as something else.
 const BREAKS: &[char] = &['?', '$', '&', '{', '}', '"', '\'', '\\'];
 /// What fits into `file` beside its NUL (RFC 2131); longer names are cut by servers and clients.
 const LONGEST: usize = 127;
 
-fn found(
-    case: &Case,
-    severity: Severity,
-    symptom: &'static str,
-    cause: impl Into<String>,
-    next: impl Into<String>,
-) -> Option<Finding> {
-    let clients = vec![case.seen.client.name];
-    Some(Finding { severity, symptom, clients, cause: cause.into(), next: next.into() })
-}
-
-/// An error for what every site has, a warning for what it may not have.
-fn by_use(client: &Client) -> Severity {
-    if client.is_common() { Severity::Error } else { Severity::Warning }
-}
-
-fn list(servers: &[Ipv4Addr]) -> String {
-    servers.iter().map(ToString::to_string).collect::<Vec<_>>().join(" and ")
-}
-
-fn silent(case: &Case) -> Option<Finding> {
-    if !case.seen.offers.is_empty() {
-        return None;
-    }
-    if case.all.iter().all(|seen| seen.offers.is_empty()) {
-        return found(
-            case,
-            Severity::Error,
-            "pxe-e51",
-            "no DHCP server answers on this network",
-            "check that the server runs, that this is its VLAN, the relay or DHCP snooping in between, a free address in the pool, and this host's own firewall; some servers ping an address first: try --seconds 10",
-        );
-    }
-    found(
-        case,
-        by_use(case.seen.client),
-        "pxe-e51",
-        "servers answer other clients, but not this one",
-        "look for a rule that denies or ignores it, and for a pool that is full",
-    )
-}
-
-fn proxy_only(case: &Case) -> Option<Finding> {
-    let is_alone = case.seen.in_role(Role::Dhcp).next().is_none() && !case.seen.offers.is_empty();
-    if !is_alone {
-        return None;
-    }
-    let cause =
-        format!("only a proxyDHCP server answers ({}): nobody offers an address", list(&case.seen.servers()));
-    found(
-        case,
-        Severity::Error,
-        "pxe-e52",
-        cause,
-        "start the DHCP server that gives addresses, or check its pool",
-    )
-}
-
-/// Whether what this client loads depends on who answers first.
-fn servers_differ(seen: &Seen) -> bool {
-    let mut loads = seen.in_role(Role::Dhcp).map(|offer| loads(seen.client, offer));
-    let first = loads.next();
-    loads.any(|load| Some(load) != first)
-}
-
-fn two_servers(case: &Case) -> Option<Finding> {
-    let mut offers: Vec<&Offer> = case.seen.in_role(Role::Dhcp).collect();
-    offers.sort_by_key(|offer| offer.server());
-    offers.dedup_by_key(|offer| offer.server());
-    if offers.len() < 2 {
-        return None;
-    }
-    let servers: Vec<_> = offers.iter().map(|offer| offer.server()).collect();
-    let cause = format!("two DHCP servers answer: {}", list(&servers));
-    if !case.all.iter().any(servers_differ) {
-        return found(
-            case,
-            Severity::Warning,
-            "two-servers",
-            format!("{cause}; they say the same"),
-            "well if they are a failover pair with pools that do not overlap; else turn one off",
-        );
-    }
-    found(
-        case,
-        Severity::Error,
-        "two-servers",
-        format!("{cause}; they name different boot files, and the faster one wins"),
-        "turn one off, or take the boot options from all but one",
-    )
-}
-
-fn class_without_server(case: &Case) -> Option<Finding> {
-    let is_unanswered = !case.seen.asked.is_empty() && case.seen.in_role(Role::Boot).next().is_none();
-    if !is_unanswered || case.load.is_some() {
-        return None;
-    }
-    let servers = list(&case.seen.asked);
-    found(
-        case,
-        Severity::Error,
-        "pxe-e55",
-        format!(
-            "option 60 says PXEClient, so this client asks {servers} on port 4011, and nobody answers there"
-        ),
-        "take option 60 from a DHCP server that is no PXE server; else open port 4011/udp",
-    )
-}
-
-fn http_without_class(case: &Case) -> Option<Finding> {
-    let is_http = case.seen.client.kind == Kind::Http;
-    let named = |offer: &&Offer| {
-        let name = offer.text_in(code::BOOT_FILE).unwrap_or_else(|| offer.file.clone());
-        name.contains("://") && !offer.has_class("HTTPClient")
-    };
-    let offer = case.seen.offers.iter().find(named)?;
-    if !is_http {
-        return None;
-    }
-    found(
-        case,
-        Severity::Error,
-        "http-no-class",
-        format!(
-            "{} gives a URL, but no option 60 that begins with HTTPClient: UEFI ignores it",
-            offer.server()
-        ),
-        "send option 60 HTTPClient to architectures 16 and 19, forced, as it may not be in the client's list",
-    )
-}
-
-fn no_file(case: &Case) -> Option<Finding> {
-    let client = case.seen.client;
-    let answered = case.seen.in_role(Role::Dhcp).next().is_some();
-    let explained = !case.seen.asked.is_empty() && case.seen.in_role(Role::Boot).next().is_none();
-    if case.load.is_some() || !answered || explained || http_without_class(case).is_some() {
-        return None;
-    }
-    match client.kind {
-        Kind::Plain => None,
-        Kind::Ipxe if case.embedded => None,
-        Kind::Ipxe => found(
-            case,
-            by_use(client),
-            "ipxe-nothing-to-boot",
-            "iPXE is told no script",
-            "give clients with user class iPXE the URL of Moxxie's menu; where iPXE brings its script along, ask with --embedded",
-        ),
-        Kind::Http => found(
-            case,
-            Severity::Warning,
-            "http-no-file",
-            "no rule for UEFI HTTP boot: firmware goes on to the next entry of its boot order",
-            "add architectures 16 and 19 with a URL and option 60 HTTPClient, or turn HTTP boot off in the firmware",
-        ),
-        Kind::Bios | Kind::Uefi => found(
-            case,
-            by_use(client),
-            "pxe-e53",
-            "no boot file for this architecture",
-            "add a rule for it (option 93: x86 6, x64 7 and 9, arm64 11, BIOS 0); where there is one, force option 67, as the client may not ask for it",
-        ),
-    }
-}
-
-fn ipxe_loop(case: &Case) -> Option<Finding> {
+pub(super) fn ipxe_loop(case: &Case) -> Option<Finding> {
     let (offer, load) = case.load.as_ref()?;
     let client = case.seen.client;
     if client.kind != Kind::Ipxe || case.embedded {
@@ -228,7 +42,7 @@ fn ipxe_loop(case: &Case) -> Option<Finding> {
     )
 }
 
-fn wrong_scheme(case: &Case) -> Option<Finding> {
+pub(super) fn wrong_scheme(case: &Case) -> Option<Finding> {
     let (_, load) = case.load.as_ref()?;
     match (case.seen.client.kind, load.is_url()) {
         (Kind::Bios | Kind::Uefi, true) => found(
@@ -286,7 +100,7 @@ fn machine_in(name: &str) -> Option<Machine> {
     }
 }
 
-fn wrong_kind(case: &Case) -> Option<Finding> {
+pub(super) fn wrong_kind(case: &Case) -> Option<Finding> {
     let (_, load) = case.load.as_ref()?;
     let client = case.seen.client;
     let machine = client.machine()?;
@@ -318,7 +132,7 @@ fn wrong_kind(case: &Case) -> Option<Finding> {
     }
 }
 
-fn same_file(case: &Case) -> Option<Finding> {
+pub(super) fn same_file(case: &Case) -> Option<Finding> {
     let (_, load) = case.load.as_ref()?;
     let client = case.seen.client;
     let machine = client.machine();
@@ -350,7 +164,7 @@ fn same_file(case: &Case) -> Option<Finding> {
     )
 }
 
-fn no_next_server(case: &Case) -> Option<Finding> {
+pub(super) fn no_next_server(case: &Case) -> Option<Finding> {
     let (offer, load) = case.load.as_ref()?;
     let has_one = !offer.next_server.is_unspecified() || offer.boot_server().is_some();
     if load.is_url() || has_one || case.seen.client.kind == Kind::Http {
@@ -375,7 +189,7 @@ fn no_next_server(case: &Case) -> Option<Finding> {
     }
 }
 
-fn bad_name(case: &Case) -> Option<Finding> {
+pub(super) fn bad_name(case: &Case) -> Option<Finding> {
     let (_, Load { name, field, .. }) = case.load.as_ref()?;
     let breaks = |c: char| BREAKS.contains(&c) || !c.is_ascii_graphic();
     if name.len() > LONGEST {
@@ -417,7 +231,7 @@ fn bad_name(case: &Case) -> Option<Finding> {
     )
 }
 
-fn two_names(case: &Case) -> Option<Finding> {
+pub(super) fn two_names(case: &Case) -> Option<Finding> {
     let (offer, load) = case.load.as_ref()?;
     let (header, option) = (&offer.file, offer.text_in(code::BOOT_FILE)?);
     if header.is_empty() || *header == option || ipxe_loop(case).is_some() {
@@ -432,7 +246,7 @@ fn two_names(case: &Case) -> Option<Finding> {
     )
 }
 
-fn plain_file(case: &Case) -> Option<Finding> {
+pub(super) fn plain_file(case: &Case) -> Option<Finding> {
     if case.seen.client.kind != Kind::Plain {
         return None;
     }
