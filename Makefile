@@ -1,6 +1,6 @@
 # Everything a developer runs. `make` alone lists the targets.
 .DEFAULT_GOAL := help
-.PHONY: help setup build test test-rust test-api test-routeros test-firmware check demo bench bench-assets clean
+.PHONY: help setup build test test-rust test-api test-dhcp test-routeros test-firmware check demo bench bench-assets clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -17,9 +17,10 @@ check: ## Format, lints, and the dependency rules where cargo-deny is installed
 	@if cargo deny --version >/dev/null 2>&1; then cargo deny --offline check bans licenses sources; \
 	else echo "check: cargo-deny is not installed, dependency rules were not checked"; fi
 
-test: ## Everything: Rust tests, SQLite and PostgreSQL conformance, firmware matrix
+test: ## Everything: Rust tests, SQLite and PostgreSQL conformance, DHCP and firmware matrix
 	@if [ "$$(id -u)" = 0 ]; then scripts/setup; else scripts/setup --check || true; fi
 	$(MAKE) test-rust
+	$(MAKE) test-dhcp
 	$(MAKE) test-firmware
 
 test-rust: ## Unit, property, conformance, HTTP, CLI and doc tests
@@ -32,6 +33,9 @@ test-api: ## Requests drawn from the API's description, for a minute (fetches sc
 
 test-routeros: ## The MikroTik scripts through a checker (fetches routeros-lsp from PyPI)
 	scripts/check-routeros
+
+test-dhcp: ## Real DHCP servers, asked as twelve kinds of firmware would (root): scripts/dhcp-matrix
+	scripts/dhcp-matrix
 
 test-firmware: ## Real firmware boots (root): scripts/firmware-matrix names the cells
 	scripts/firmware-matrix

@@ -6,6 +6,7 @@ pub mod cli;
 pub mod clock;
 pub mod compose;
 pub mod config;
+pub mod dhcp;
 pub mod downloads;
 pub mod events;
 pub mod feed;

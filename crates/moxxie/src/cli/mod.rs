@@ -166,7 +166,7 @@ pub enum Command {
     Config(config::ConfigCommand),
     /// Check server, token, clock and links, one line for each.
     #[command(
-        after_help = "Example:\n  moxxie doctor --server http://10.0.0.5:8080\n  moxxie doctor ipxe-error 3e11623b"
+        after_help = "Example:\n  moxxie doctor --server http://10.0.0.5:8080\n  moxxie doctor dhcp --interface eth0\n  moxxie doctor ipxe-error 3e11623b"
     )]
     Doctor(doctor::DoctorArgs),
 }

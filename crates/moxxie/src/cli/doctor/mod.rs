@@ -1,9 +1,12 @@
 //! `moxxie doctor`: what can be checked from here, one line each, with the next step.
 
+pub mod dhcp;
+
 use crate::cli::client::{Client, ClientError};
 use crate::cli::{ClientOptions, FAILED, out};
 use crate::cli::{trouble, when};
 use chrono::DateTime;
+use clap::{Args, Subcommand};
 use reqwest::Method;
 use reqwest::header::DATE;
 use serde_json::{Value, json};
@@ -15,6 +18,25 @@ use url::Url;
 const TIMEOUT: Duration = Duration::from_secs(10);
 /// Clocks further apart than this are worth a line in red.
 const CLOCK_SECONDS: i64 = 60;
+
+/// What to look at; without a command, the server.
+#[derive(Debug, Args)]
+pub struct DoctorArgs {
+    /// Something else than the server.
+    #[command(subcommand)]
+    command: Option<DoctorCommand>,
+}
+
+/// What else can be looked at.
+#[derive(Debug, Subcommand)]
+pub enum DoctorCommand {
+    /// Ask the network's DHCP servers what they would make each kind of machine boot.
+    Dhcp(dhcp::DhcpArgs),
+    /// What an error code of iPXE or PXE firmware means. Needs no server.
+    IpxeError(trouble::ErrorArgs),
+    /// Why a machine does not boot, by what its screen says. Needs no server.
+    Symptom(trouble::SymptomArgs),
+}
 
 /// The result of one check.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -46,33 +68,17 @@ fn check(name: &'static str, outcome: Outcome, text: impl Into<String>) -> Check
     Check { name, outcome, text: text.into() }
 }
 
-/// What else the doctor knows.
-#[derive(Debug, clap::Args)]
-pub struct DoctorArgs {
-    /// Without one: the checks.
-    #[command(subcommand)]
-    what: Option<DoctorCommand>,
-}
-
-/// Beside the checks.
-#[derive(Debug, clap::Subcommand)]
-pub enum DoctorCommand {
-    /// What an error code of iPXE or PXE firmware means. Needs no server.
-    IpxeError(trouble::ErrorArgs),
-    /// Why a machine does not boot, by what its screen says. Needs no server.
-    Symptom(trouble::SymptomArgs),
-}
-
 /// Runs `moxxie doctor`.
 pub async fn run(options: &ClientOptions, args: DoctorArgs) -> anyhow::Result<ExitCode> {
-    match args.what {
+    match args.command {
+        Some(DoctorCommand::Dhcp(args)) => dhcp::run(options, &args).await,
         Some(DoctorCommand::IpxeError(args)) => trouble::error(options.output, &args),
         Some(DoctorCommand::Symptom(args)) => trouble::symptom(options.output, &args),
-        None => checks(options).await,
+        None => check_server(options).await,
     }
 }
 
-async fn checks(options: &ClientOptions) -> anyhow::Result<ExitCode> {
+async fn check_server(options: &ClientOptions) -> anyhow::Result<ExitCode> {
     let client = options.client()?;
     let mut checks = server(&client).await;
     checks.extend(data_dir(options.data_dir()));
