@@ -6,8 +6,14 @@
 //! nothing touched that does not carry Moxxie's name.
 
 pub mod dnsmasq;
+pub mod edgeos;
+pub mod isc_dhcpd;
+pub mod kea;
 mod name;
 mod network;
+pub mod openwrt;
+pub mod proxmox_sdn;
+mod served;
 mod text;
 
 pub use name::{Arch, BootUrl, Name, NameError, Vlan, quotable};
@@ -15,7 +21,14 @@ pub use network::{Choice, KEYS, Known, Lease, Network, Pool, Problem, Range, Sta
 pub use text::{Remarks, comment_block};
 
 /// Every dialect, in the order people see them.
-pub static DIALECTS: &[&dyn Dialect] = &[&dnsmasq::Dnsmasq];
+pub static DIALECTS: &[&dyn Dialect] = &[
+    &dnsmasq::Dnsmasq,
+    &kea::Kea,
+    &isc_dhcpd::IscDhcpd,
+    &edgeos::EdgeOs,
+    &openwrt::OpenWrt,
+    &proxmox_sdn::ProxmoxSdn,
+];
 
 /// The dialect of this name.
 pub fn find(name: &str) -> Option<&'static dyn Dialect> {
