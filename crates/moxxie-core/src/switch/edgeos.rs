@@ -62,12 +62,17 @@ impl Dialect for EdgeOs {
             "before pasting a changed script, paste the undo of the one before: EdgeOS keeps the lines that changed".into(),
         );
         let own = loaders::is_own(network) && network.arches.iter().any(|arch| !arch.is_http());
-        let mut lines = vec![Line::new("no-ping"), Line::new("dhcp-no-override")];
         let rules: Result<Vec<Line>, NameError> =
             rules::rules(network, None, loaders::server(network)).iter().map(|rule| rule.line()).collect();
-        lines.extend(rules.map_err(|e| ("boot_url", e))?);
+        let mut lines = rules.map_err(|e| ("boot_url", e))?;
         if own {
-            lines.extend([Line::new("enable-tftp"), Line::new("tftp-root").with(TFTP_ROOT)]);
+            lines.push(Line::new("tftp-root").with(TFTP_ROOT));
+        }
+        // Lines that another may have set before, last: the undo says so.
+        let shared = lines.len();
+        lines.push(Line::new("no-ping"));
+        if own {
+            lines.push(Line::new("enable-tftp"));
         }
         let values: Result<Vec<EdgeString>, NameError> =
             lines.iter().map(|line| EdgeString::new(&line.to_string())).collect();
@@ -86,7 +91,10 @@ impl Dialect for EdgeOs {
         }
         script.push_str("configure\nset service dhcp-server use-dnsmasq enable\n");
         let mut undo = String::from("configure\n");
-        for value in &values {
+        for (i, value) in values.iter().enumerate() {
+            if i == shared {
+                undo.push_str("# Leave out what stood there before Moxxie:\n");
+            }
             script.push_str(&format!("set service dns forwarding options {value}\n"));
             undo.push_str(&format!("delete service dns forwarding options {value}\n"));
         }

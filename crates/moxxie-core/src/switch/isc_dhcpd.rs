@@ -47,7 +47,7 @@ option ipxe.no-pxedhcp code 176 = unsigned integer 8;
 /// One chain, so that exactly one branch is taken, and iPXE's comes first.
 fn branches(network: &Network) -> Result<String, NameError> {
     let mut text = String::from(
-        "  if (exists user-class and option user-class = \"iPXE\") or exists ipxe-encap-opts {\n\
+        "  if option user-class = \"iPXE\" or exists ipxe-encap-opts {\n\
          \x20   # Nobody else will answer: iPXE need not wait two seconds for a proxyDHCP server.\n\
          \x20   option ipxe.no-pxedhcp 1;\n",
     );
@@ -62,7 +62,10 @@ fn branches(network: &Network) -> Result<String, NameError> {
             .map(|code| format!("option moxxie-arch = {:02x}:{:02x}", code >> 8, code & 0xff))
             .collect();
         let first = match arch {
-            Arch::HttpX64 | Arch::HttpArm64 => "option vendor-class-identifier \"HTTPClient\"".to_owned(),
+            // Asked for or not (3c is 60): without it the firmware drops the answer.
+            Arch::HttpX64 | Arch::HttpArm64 => "option vendor-class-identifier \"HTTPClient\";\n    \
+                 option dhcp-parameter-request-list = concat(option dhcp-parameter-request-list, 3c)"
+                .to_owned(),
             _ => format!("next-server {}", network.next_server),
         };
         let loader = DhcpdString::new(&network.loader(arch))?;

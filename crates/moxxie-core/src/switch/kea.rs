@@ -230,8 +230,9 @@ impl Dialect for Kea {
             mark: "//",
             title: self.title(),
             apply: &[
-                "cp -n /etc/kea/kea-dhcp4.conf /etc/kea/kea-dhcp4.conf.before-moxxie",
-                "Save as /etc/kea/kea-dhcp4.conf, then: kea-dhcp4 -t /etc/kea/kea-dhcp4.conf && systemctl restart kea-dhcp4-server",
+                "Keep what is there: cp -n /etc/kea/kea-dhcp4.conf /etc/kea/kea-dhcp4.conf.before-moxxie",
+                "Save as /etc/kea/kea-dhcp4.conf, then:",
+                "kea-dhcp4 -t /etc/kea/kea-dhcp4.conf && systemctl restart kea-dhcp4-server",
                 "For a Kea that serves other networks: put client-classes and subnet4 into its file instead, with an id of its own.",
             ],
         }

@@ -79,10 +79,10 @@ impl Dialect for ProxmoxSdn {
             ));
         }
         let file = format!("/etc/dnsmasq.d/{zone}/50-moxxie.conf");
-        let apply =
-            format!("Save as {file} on every node of the zone, then: systemctl restart dnsmasq@{zone}");
+        let save = format!("Save as {file} on every node of the zone, then:");
+        let restart = format!("systemctl restart dnsmasq@{zone}");
         let mut script =
-            Remarks { mark: "#", title: self.title(), apply: &[&apply] }.head(network, &warnings);
+            Remarks { mark: "#", title: self.title(), apply: &[&save, &restart] }.head(network, &warnings);
         let mut lines = vec![Line::new("no-ping"), Line::new("dhcp-no-override")];
         let rules: Result<Vec<Line>, NameError> =
             rules::rules(network, within.as_ref(), loaders::server(network))
