@@ -288,13 +288,19 @@ fn proxmox_rules_hang_on_the_subnet_and_the_zone_cannot_leave_its_folder() {
 }
 
 #[test]
-fn servers_take_ranges_and_one_word_interfaces_only() {
+fn what_a_server_cannot_carry_is_refused() {
     for dialect in ["dnsmasq", "kea", "isc-dhcpd"] {
         let problem = written(dialect, &[("pool", "dhcp_pool")]).unwrap_err();
         assert!(problem.starts_with("pool: "), "{dialect}: {problem}");
         let problem = written(dialect, &[("interface", "VLAN 10")]).unwrap_err();
         assert!(problem.starts_with("interface: "), "{dialect}: {problem}");
         assert!(written(dialect, &[("pool", "10.0.0.20-10.0.0.30")]).unwrap().script.contains("10.0.0.20"));
+    }
+    let long = format!("http://{}:8080/x", "a".repeat(90));
+    for dialect in ["dnsmasq", "kea", "isc-dhcpd", "edgeos", "openwrt", "proxmox-sdn"] {
+        let problem = written(dialect, &[("boot_url", &long)]).unwrap_err();
+        assert!(problem.starts_with("boot_url: "), "{dialect}: {problem}");
+        written(dialect, &[("boot_url", &long), ("arch", "bios,x64")]).unwrap();
     }
     let problem = written("dnsmasq", &[("mode", "proxy"), ("arch", "http-x64")]).unwrap_err();
     assert!(problem.starts_with("arch: "), "{problem}");
@@ -320,76 +326,77 @@ fn a_reservation_never_has_a_file_of_its_own() {
     }
 }
 
-/// `uci` as far as the script uses it: lines of `dhcp.section.key=value` in `$STATE`.
-const UCI: &str = r#"#!/bin/sh
-[ "$1" = -q ] && shift
-command=$1
-[ $# -gt 1 ] && argument=$(printf %s "$2" | sed 's/@dnsmasq\[0\]/cfg01/')
-key=${argument%%=*}
-drop() { awk -v k="$1" 'index($0, k "=") != 1 && index($0, k ".") != 1' "$STATE" > "$STATE.new" && mv "$STATE.new" "$STATE"; }
-case $command in
-get) awk -v k="$key=" 'index($0, k) == 1 { print substr($0, length(k) + 1); found = 1 } END { exit !found }' "$STATE" ;;
-set) case $key in dhcp.*.*) drop "$key" ;; esac; printf '%s\n' "$argument" >> "$STATE" ;;
-add_list) printf '%s\n' "$argument" >> "$STATE" ;;
-delete) drop "$key" ;;
-show) cat "$STATE" ;;
-commit) ;;
-*) echo "uci: $command" >&2; exit 1 ;;
-esac
+/// `uci` and `wget` as far as the script uses them. The state is lines of `dhcp.section.key=value`.
+const ROUTER: &str = r#"
+newline='
+'
+# Walks over the lines without a program for each: IFS is a line break meanwhile.
+drop() {
+    kept= IFS=$newline
+    for line in $STATE; do
+        case $line in "$1="* | "$1."*) ;; *) kept=$kept$line$newline ;; esac
+    done
+    unset IFS
+    STATE=$kept
+}
+uci() {
+    [ "$1" = -q ] && shift
+    case $2 in *'@dnsmasq[0]'*) set -- "$1" "${2%%@dnsmasq*}cfg01${2#*]}" ;; esac
+    case $1 in
+    get)
+        IFS=$newline
+        for line in $STATE; do
+            case $line in "$2="*) unset IFS; echo "${line#*=}"; return 0 ;; esac
+        done
+        unset IFS
+        return 1 ;;
+    set)
+        case $2 in dhcp.*.*=*) drop "${2%%=*}" ;; esac
+        STATE=$STATE$2$newline ;;
+    add_list) STATE=$STATE$2$newline ;;
+    delete) drop "$2" ;;
+    show) printf %s "$STATE" ;;
+    commit) ;;
+    *) echo "uci $1" >&2 ;;
+    esac
+}
+wget() { echo "$4" > "$3"; }
 "#;
-
-/// `wget -q -O FILE URL`.
-const WGET: &str = "#!/bin/sh\necho \"$4\" > \"$3\"\n";
 
 #[test]
 fn openwrt_ends_where_it_began() {
-    use std::os::unix::fs::PermissionsExt;
     let folder = Folder::new("openwrt");
-    for (name, text) in [("uci", UCI), ("wget", WGET)] {
-        let file = folder.put(name, text);
-        std::fs::set_permissions(file, std::fs::Permissions::from_mode(0o755)).unwrap();
-    }
-    let written = written("openwrt", &[("leases", "static")]).unwrap();
-    let less = fewer();
+    let all = written("openwrt", &[("leases", "static")]).unwrap();
+    let fewer = written("openwrt", &[("arch", "x64")]).unwrap().script;
     let root = folder.0.join("tftp").display().to_string();
-    let run = |script: &str| {
+    let run = |state: &[String], script: &str| -> Vec<String> {
         let script = script.replace("/etc/init.d/dnsmasq restart", "true").replace("/srv/moxxie-tftp", &root);
-        let path = format!("{}:/usr/bin:/bin", folder.0.display());
-        let state = folder.0.join("state");
-        let output =
-            Command::new("/bin/sh").args(["-c", &script]).env("PATH", path).env("STATE", &state).output();
-        let output = output.unwrap();
+        let script = format!("{ROUTER}{script}\nprintf %s \"$STATE\"\n");
+        let state: String = state.iter().map(|line| format!("{line}\n")).collect();
+        let output = Command::new("/bin/sh").arg("-c").arg(script).env("STATE", state).output().unwrap();
         assert!(output.stderr.is_empty(), "{}", said(&output));
-        let mut lines: Vec<String> =
-            std::fs::read_to_string(state).unwrap().lines().map(str::to_owned).collect();
+        let mut lines: Vec<String> = said(&output).lines().map(str::to_owned).collect();
         lines.sort();
         lines
     };
-    for before in [
-        "dhcp.cfg01=dnsmasq\ndhcp.cfg01.domain=lan\ndhcp.lan=dhcp\ndhcp.lan.start=100\n",
-        "dhcp.cfg01=dnsmasq\ndhcp.cfg01.enable_tftp=0\ndhcp.cfg01.noping=0\ndhcp.lan=dhcp\ndhcp.mine=boot\n",
+    let has = |lines: &[String], wanted: &str| lines.iter().any(|line| line == wanted);
+    for begun in [
+        "dhcp.cfg01.domain=lan dhcp.cfg01=dnsmasq dhcp.lan.start=100 dhcp.lan=dhcp",
+        "dhcp.cfg01.enable_tftp=0 dhcp.cfg01.noping=0 dhcp.cfg01=dnsmasq dhcp.mine=boot",
     ] {
-        folder.put("state", before);
-        let begun = run("true");
-        let once = run(&written.script);
-        assert!(
-            once.contains(&"dhcp.cfg01.noping=1".to_owned())
-                && once.contains(&"dhcp.moxxie_bios_boot=boot".to_owned())
-        );
-        assert_eq!(run(&written.script), once, "the second run changes something");
-        // A smaller configuration takes the place of the larger one.
-        let smaller = run(&less);
-        assert!(!smaller.iter().any(|line| line.contains("moxxie_bios") || line.contains("moxxie_host")));
-        assert_eq!(run(&written.undo), begun, "the undo leaves something, or takes more");
+        let begun: Vec<String> = begun.split(' ').map(str::to_owned).collect();
+        let once = run(&begun, &all.script);
+        assert!(has(&once, "dhcp.cfg01.noping=1") && has(&once, "dhcp.moxxie_bios_boot=boot"), "{once:?}");
+        assert_eq!(run(&once, &all.script), once, "the second run changes something");
+        let less = run(&once, &fewer);
+        assert!(!less.iter().any(|line| line.contains("moxxie_bios") || line.contains("moxxie_host")));
+        assert!(has(&less, "dhcp.moxxie_efi64_boot=boot"));
+        assert_eq!(run(&less, &all.undo), begun, "the undo leaves something, or takes more");
     }
-    let file = "dhcp.cfg01=dnsmasq\ndhcp.cfg01.tftp_root=/mine\n";
-    folder.put("state", &file.replace("/mine", &folder.0.join("mine").display().to_string()));
-    let kept = run(&written.script);
-    assert!(folder.0.join("mine/undionly.kpxe").exists(), "the router's own TFTP folder is left: {kept:?}");
-}
-
-fn fewer() -> String {
-    written("openwrt", &[("arch", "x64")]).unwrap().script
+    let mine = folder.0.join("mine");
+    let begun = vec!["dhcp.cfg01=dnsmasq".to_owned(), format!("dhcp.cfg01.tftp_root={}", mine.display())];
+    let kept = run(&begun, &all.script);
+    assert!(mine.join("undionly.kpxe").exists(), "the router's own TFTP folder was left: {kept:?}");
 }
 
 #[test]

@@ -53,6 +53,7 @@ impl Dialect for EdgeOs {
     }
 
     fn write(&self, network: &Network) -> Result<Written, Problem> {
+        served::fits(network)?;
         let mut warnings = network.warnings.clone();
         warnings.extend(served::stage_note(network));
         warnings.push(

@@ -109,6 +109,7 @@ impl Dialect for IscDhcpd {
     }
 
     fn write(&self, network: &Network) -> Result<Written, Problem> {
+        served::fits(network)?;
         let range = served::range(network)?;
         let mut warnings = network.warnings.clone();
         warnings.push("ISC dhcpd is not maintained since 2022: Kea and dnsmasq do the same and are".into());

@@ -220,6 +220,7 @@ impl Dialect for Kea {
     }
 
     fn write(&self, network: &Network) -> Result<Written, Problem> {
+        served::fits(network)?;
         let mut warnings = network.warnings.clone();
         warnings.extend(served::stage_note(network));
         warnings.extend(served::tftp_note(network, "Kea"));

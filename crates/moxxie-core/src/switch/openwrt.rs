@@ -113,6 +113,7 @@ impl Dialect for OpenWrt {
     }
 
     fn write(&self, network: &Network) -> Result<Written, Problem> {
+        served::fits(network)?;
         let mut warnings = network.warnings.clone();
         warnings.extend(served::stage_note(network));
         warnings.push("these rules hold for every network that this router's dnsmasq serves".into());

@@ -42,6 +42,7 @@ impl Dialect for ProxmoxSdn {
     }
 
     fn write(&self, network: &Network) -> Result<Written, Problem> {
+        served::fits(network)?;
         let zone = zone(network)?;
         let mut warnings = network.warnings.clone();
         warnings.extend(served::stage_note(network));

@@ -1,8 +1,26 @@
 //! What the DHCP servers have in common: the addresses they hand out, and what to say about loaders,
 //! the second stage and fixed addresses.
 
-use super::{Network, Pool, Problem, Range, Stage, Tftp};
+use super::{Arch, BootUrl, Network, Pool, Problem, Range, Stage, Tftp};
 use std::net::Ipv4Addr;
+
+/// The URLs that UEFI HTTP boot gets are longer than the menu's, and have to fit the same field.
+pub(super) fn fits(network: &Network) -> Result<(), Problem> {
+    let long = |arch: &&Arch| arch.is_http() && network.loader(**arch).len() > BootUrl::MAX;
+    match network.arches.iter().find(long) {
+        None => Ok(()),
+        Some(arch) => Err(Problem::new(
+            "boot_url",
+            format!(
+                "{} has {} bytes, and DHCP has room for {}: give a shorter host, or arch= without {}",
+                network.loader(*arch),
+                network.loader(*arch).len(),
+                BootUrl::MAX,
+                arch.name()
+            ),
+        )),
+    }
+}
 
 /// The range to hand out. A pool's name means nothing to a server that is given addresses.
 pub(super) fn range(network: &Network) -> Result<Range, Problem> {

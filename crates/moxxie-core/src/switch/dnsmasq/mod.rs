@@ -64,6 +64,7 @@ impl Dialect for Dnsmasq {
     }
 
     fn write(&self, network: &Network) -> Result<Written, Problem> {
+        served::fits(network)?;
         let proxy = network.choice("mode") == "proxy";
         let mut warnings = network.warnings.clone();
         warnings.extend(served::stage_note(network));
@@ -132,6 +133,7 @@ impl Dialect for Dnsmasq {
                 "A dhcp-boot, dhcp-option=66 or dhcp-option=67 without a tag elsewhere in dnsmasq's files reaches plain clients too. Debian's installer runs such a URL as its preseed file: remove it.",
                 "dnsmasq does not reserve an address that it has offered. In a pool of 231 addresses, 27 of 50 machines that started at once were refused; with 4090 addresses none was. Use leases=static or a wider subnet for many machines.",
                 "no-ping stands in the script because a ping before each offer makes iPXE give up when many machines start at once. It holds for all networks of this dnsmasq.",
+                "dnsmasq hands out the name of a fixed address up to its first dot only.",
                 "dnsmasq refuses to start when bind-interfaces stands in another file and interface= was given: bind-dynamic takes its place.",
                 "mode=proxy: UEFI HTTP boot gets no answer, and the UEFI firmware of virtual machines (OVMF) ignores proxyDHCP offers. Both need mode=server, or options in the DHCP server itself.",
                 "mode=proxy in another network than the machines': their relay has to forward to this dnsmasq as well as to the DHCP server.",
