@@ -2,7 +2,7 @@
 //! one rule for every kind of client, and what they refuse. A check whose program is not installed
 //! says so and passes.
 
-#![allow(clippy::unwrap_used, clippy::disallowed_methods)]
+#![allow(clippy::unwrap_used, clippy::disallowed_methods, clippy::print_stderr)]
 
 use moxxie_core::switch::{Known, Network, Written, find};
 use std::collections::BTreeSet;
@@ -92,6 +92,13 @@ fn golden(dialect: &str) -> Vec<(String, String)> {
     files
 }
 
+/// What no golden file has: iPXE that is told nothing, and fixed addresses at both ends of the range.
+fn unusual(dialect: &str) -> Vec<(String, String)> {
+    let given = [("stage2", "embedded"), ("leases", "static"), ("pool", "10.0.0.128-10.0.0.200")];
+    let script = written(dialect, &given).unwrap().script;
+    vec![("the unusual".to_owned(), script)]
+}
+
 /// What EdgeOS puts into dnsmasq's configuration.
 fn of_edgeos(script: &str) -> String {
     let option = |line: &str| {
@@ -160,7 +167,7 @@ fn dnsmasq_accepts_every_golden_file() {
         let file = folder.put("conf", text);
         Command::new(&dnsmasq).arg("--test").arg("-C").arg(file).output().unwrap()
     };
-    for (name, text) in dnsmasq_files() {
+    for (name, text) in dnsmasq_files().into_iter().chain(unusual("dnsmasq")) {
         let output = check(&text);
         assert!(output.status.success(), "{name}: {}", said(&output));
     }
@@ -178,7 +185,7 @@ fn kea_accepts_every_golden_file() {
         command.env("KEA_LOCKFILE_DIR", &folder.0).env("KEA_PIDFILE_DIR", &folder.0);
         command.arg("-t").arg(file).output().unwrap()
     };
-    for (name, text) in golden("kea") {
+    for (name, text) in golden("kea").into_iter().chain(unusual("kea")) {
         let output = check(&text);
         assert!(output.status.success(), "{name}: {}", said(&output));
     }
@@ -193,7 +200,7 @@ fn dhcpd_accepts_every_golden_file() {
         let file = folder.put("conf", text);
         Command::new(&dhcpd).arg("-t").arg("-cf").arg(file).output().unwrap()
     };
-    for (name, text) in golden("isc-dhcpd") {
+    for (name, text) in golden("isc-dhcpd").into_iter().chain(unusual("isc-dhcpd")) {
         let output = check(&text);
         assert!(output.status.success(), "{name}: {}", said(&output));
     }

@@ -8,7 +8,7 @@
 use super::dnsmasq::line::Tag;
 use super::dnsmasq::loaders::{self, ShellWord};
 use super::dnsmasq::rules::{self, IPXE, Rule};
-use super::{Arch, Dialect, Guide, NameError, Network, Problem, Remarks, Tftp, Written, served};
+use super::{Arch, Dialect, Guide, NameError, Network, Problem, Remarks, Written, served};
 
 /// OpenWrt.
 #[derive(Debug)]
@@ -118,7 +118,7 @@ impl Dialect for OpenWrt {
         warnings.extend(served::stage_note(network));
         warnings.push("these rules hold for every network that this router's dnsmasq serves".into());
         let own = loaders::is_own(network) && network.arches.iter().any(|arch| !arch.is_http());
-        if network.tftp == Tftp::Switch && own {
+        if own {
             warnings.push(format!(
                 "loaders are fetched into {TFTP_ROOT}, or into the TFTP folder that dnsmasq has already; about three megabytes of flash"
             ));
