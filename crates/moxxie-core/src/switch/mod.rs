@@ -8,8 +8,14 @@
 pub mod dnsmasq;
 pub mod fs;
 pub mod mikrotik;
+pub mod edgeos;
+pub mod isc_dhcpd;
+pub mod kea;
 mod name;
 mod network;
+pub mod openwrt;
+pub mod proxmox_sdn;
+mod served;
 mod text;
 
 pub use name::{Arch, BootUrl, Name, NameError, Vlan, quotable};
@@ -18,6 +24,14 @@ pub use text::{Remarks, comment_block};
 
 /// Every dialect, in the order people see them.
 pub static DIALECTS: &[&dyn Dialect] = &[&mikrotik::Mikrotik, &fs::Fs, &dnsmasq::Dnsmasq];
+pub static DIALECTS: &[&dyn Dialect] = &[
+    &dnsmasq::Dnsmasq,
+    &kea::Kea,
+    &isc_dhcpd::IscDhcpd,
+    &edgeos::EdgeOs,
+    &openwrt::OpenWrt,
+    &proxmox_sdn::ProxmoxSdn,
+];
 
 /// The dialect of this name.
 pub fn find(name: &str) -> Option<&'static dyn Dialect> {
