@@ -5,17 +5,32 @@
 //! ready to paste: the boot file's name in one place only, a second stage that cannot loop, and
 //! nothing touched that does not carry Moxxie's name.
 
+pub mod cisco_ios;
 pub mod dnsmasq;
+pub mod junos;
 mod name;
 mod network;
+pub mod opnsense;
+mod single;
 mod text;
+pub mod unifi;
+pub mod vyos;
+pub mod windows;
 
 pub use name::{Arch, BootUrl, Name, NameError, Vlan, quotable};
 pub use network::{Choice, KEYS, Known, Lease, Network, Pool, Problem, Range, Stage, Tftp};
 pub use text::{Remarks, comment_block};
 
 /// Every dialect, in the order people see them.
-pub static DIALECTS: &[&dyn Dialect] = &[&dnsmasq::Dnsmasq];
+pub static DIALECTS: &[&dyn Dialect] = &[
+    &dnsmasq::Dnsmasq,
+    &cisco_ios::CiscoIos,
+    &junos::Junos,
+    &vyos::Vyos,
+    &opnsense::Opnsense,
+    &windows::Windows,
+    &unifi::Unifi,
+];
 
 /// The dialect of this name.
 pub fn find(name: &str) -> Option<&'static dyn Dialect> {

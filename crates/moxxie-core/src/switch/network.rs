@@ -177,6 +177,33 @@ impl Network {
         self.choices.get(key).copied().unwrap_or("")
     }
 
+    /// This network for a file in another dialect, on another machine: the names of this device's
+    /// ports and pools mean nothing there. `wanted` are choices of that dialect; the others take
+    /// their defaults. `None` where it does not offer one of them.
+    pub fn elsewhere(
+        &self,
+        dialect: &dyn super::Dialect,
+        wanted: &[(&'static str, &'static str)],
+    ) -> Option<Network> {
+        let offered = dialect.choices();
+        let has = |(key, value): &(&str, &str)| {
+            offered.iter().any(|c| c.key == *key && c.values.iter().any(|(name, _)| name == value))
+        };
+        if !wanted.iter().all(has) {
+            return None;
+        }
+        let defaults = offered.iter().filter_map(|c| Some((c.key, c.values.first()?.0)));
+        Some(Network {
+            interface: None,
+            uplink: None,
+            dhcp_server: None,
+            pool: self.pool.clone().filter(|pool| matches!(pool, Pool::Range(_))),
+            warnings: Vec::new(),
+            choices: defaults.chain(wanted.iter().copied()).collect(),
+            ..self.clone()
+        })
+    }
+
     /// Whether this kind of client is served.
     pub fn serves(&self, arch: Arch) -> bool {
         self.arches.contains(&arch)
