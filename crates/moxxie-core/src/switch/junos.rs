@@ -89,20 +89,29 @@ impl fmt::Display for Quoted {
 }
 
 /// The logical interface that routes the machines' VLAN: `irb.10`, `ge-0/0/1.0`.
-fn logical(network: &Network) -> Result<Option<Quoted>, Problem> {
-    if let Some(vlan) = network.vlan {
-        return Quoted::new("vlan", &format!("irb.{vlan}")).map(Some);
-    }
-    let Some(name) = &network.interface else { return Ok(None) };
-    let word = word("interface", name)?;
-    match word.rsplit_once('.') {
-        Some((_, unit)) if !unit.is_empty() && unit.bytes().all(|b| b.is_ascii_digit()) => {
-            Quoted::new("interface", word).map(Some)
+fn logical(network: &Network, warnings: &mut Vec<String>) -> Result<Option<Quoted>, Problem> {
+    let given = network.interface.as_ref().map(|name| word("interface", name)).transpose()?;
+    let has_unit = |name: &&str| {
+        name.rsplit_once('.')
+            .is_some_and(|(_, unit)| !unit.is_empty() && unit.bytes().all(|b| b.is_ascii_digit()))
+    };
+    match (given, network.vlan) {
+        (Some(name), _) if has_unit(&name) => Quoted::new("interface", name).map(Some),
+        (given, Some(vlan)) => {
+            if let Some(name) = given {
+                warnings
+                    .push(format!("{name} has no unit, so irb.{vlan} is taken for the machines' network"));
+            }
+            Quoted::new("vlan", &format!("irb.{vlan}")).map(Some)
         }
-        _ => Err(Problem::new(
+        (Some(name), None) => Err(Problem::new(
             "interface",
-            format!("{word:?} has no unit: DHCP belongs to a logical interface, such as irb.10 or {word}.0"),
+            format!("{name:?} has no unit: DHCP belongs to a logical interface, such as irb.10 or {name}.0"),
         )),
+        (None, None) => {
+            warnings.push(NO_INTERFACE.into());
+            Ok(None)
+        }
     }
 }
 
@@ -122,12 +131,9 @@ const NO_INTERFACE: &str = "neither vlan= nor interface= was given, so the line 
 
 fn relay(network: &Network) -> Result<Written, Problem> {
     let target = relay_target(network)?;
-    let interface = logical(network)?;
     let mut warnings = network.warnings.clone();
     warnings.extend(relay_notes(network, target));
-    if interface.is_none() {
-        warnings.push(NO_INTERFACE.into());
-    }
+    let interface = logical(network, &mut warnings)?;
     let mut script = head(network, "Juniper Junos: DHCP relay", &warnings);
     let relay = "forwarding-options dhcp-relay";
     let _ = write!(
@@ -143,10 +149,8 @@ fn relay(network: &Network) -> Result<Written, Problem> {
     script.push_str(&comment_block("#", "Firmware and then iPXE ask anew while the relay still holds the first answer, and it would drop the second offer. This holds for all relay groups."));
     let _ = writeln!(script, "set {relay} overrides delete-binding-on-renegotiation");
     let mut undo = format!("delete {relay} group moxxie\ndelete {relay} server-group moxxie\n");
-    undo.push_str(&comment_block(
-        "#",
-        &format!("Only if nobody else wants it: delete {relay} overrides delete-binding-on-renegotiation"),
-    ));
+    undo.push_str(&comment_block("#", "Only if no other relay group wants it:"));
+    undo.push_str(&comment_block("#", &format!("delete {relay} overrides delete-binding-on-renegotiation")));
     Ok(Written {
         script,
         undo,
@@ -187,10 +191,7 @@ fn pool(network: &Network) -> Result<Written, Problem> {
             companions: Vec::new(),
         });
     }
-    let interface = logical(network)?;
-    if interface.is_none() {
-        warnings.push(NO_INTERFACE.into());
-    }
+    let interface = logical(network, &mut warnings)?;
     let mut script = head(network, "Juniper Junos: an address pool with one boot file", &warnings);
     let name = Quoted::new("pool", "moxxie")?;
     let (pool, group) =

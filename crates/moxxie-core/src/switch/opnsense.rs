@@ -20,7 +20,7 @@ impl Dialect for Opnsense {
     }
 
     fn title(&self) -> &'static str {
-        "OPNsense 25.1 and later, with Dnsmasq as DHCP server"
+        "OPNsense with Dnsmasq as DHCP server"
     }
 
     fn summary(&self) -> &'static str {
@@ -46,7 +46,8 @@ impl Dialect for Opnsense {
             warnings.push(embedded(network));
         }
         let apply = &[
-            "Save as /usr/local/etc/dnsmasq.conf.d/moxxie.conf, then at the shell: dnsmasq --test -C /usr/local/etc/dnsmasq.conf.d/moxxie.conf && configctl dnsmasq restart",
+            "Save as /usr/local/etc/dnsmasq.conf.d/moxxie.conf, then test and start it at the shell:",
+            "dnsmasq --test -C /usr/local/etc/dnsmasq.conf.d/moxxie.conf && configctl dnsmasq restart",
         ];
         let mut script = Remarks { mark: "#", title: self.title(), apply }.head(network, &warnings);
         if network.tftp == Tftp::Switch {
@@ -69,7 +70,7 @@ impl Dialect for Opnsense {
             ],
             sources: vec![
                 "opnsense/core: src/opnsense/service/templates/OPNsense/Dnsmasq/dnsmasq.conf",
-                "the rules: checked on the wire against dnsmasq 2.90; not run on OPNsense",
+                "the rules: checked on the wire against dnsmasq 2.90, not run on OPNsense",
             ],
             companions: Vec::new(),
         })
@@ -172,7 +173,10 @@ fn rules(out: &mut String, network: &Network, interface: Option<&Value>) -> Resu
 /// apart there without two rows that match it: this way needs the second stage in the loader.
 fn gui(out: &mut String, network: &Network) {
     let mut say = |text: &str| out.push_str(&comment_block("#", text));
-    say("The same without a file, in Services: Dnsmasq DNS & DHCP: DHCP options (and Tags):");
+    if network.arches.iter().all(|arch| arch.is_http()) {
+        return;
+    }
+    say("Instead of this file, with less, by hand in Services: Dnsmasq DNS & DHCP: DHCP options (and Tags):");
     for &arch in network.arches.iter().filter(|arch| !arch.is_http()) {
         for code in arch.codes() {
             say(&format!("  type Match, option client-arch [93], value {code}, tag {}", tag(arch)));
@@ -191,7 +195,7 @@ fn gui(out: &mut String, network: &Network) {
 
 const GUIDE: Guide = Guide {
     needs: &[
-        "OPNsense with Services: Dnsmasq DNS & DHCP serving DHCP on the machines' network; Kea and ISC off there.",
+        "An OPNsense whose Dnsmasq page has the tab DHCP options, with Dnsmasq serving DHCP on the machines' network; Kea and ISC off there.",
         "A root shell (SSH, or option 8 of the console) for the file, or the web interface for the rows.",
         "A firewall rule that lets the machines reach Moxxie's port, and UDP 69 of OPNsense if it hands out the loaders.",
     ],

@@ -73,14 +73,20 @@ pub(super) fn exception(network: &Network, lease: &Lease, served: Arch) -> Optio
 }
 
 /// What to know where machines have files of their own.
-pub(super) fn exceptions_note(network: &Network, served: Arch) -> Option<String> {
-    let bios = |lease: &Lease| lease.arch == Some(Arch::Bios);
-    (served != Arch::Bios && network.leases.iter().any(bios)).then(|| {
+pub(super) fn exceptions_note(network: &Network, served: Arch) -> Vec<String> {
+    let own = |bios: bool| {
+        let mut kinds = network.leases.iter().filter(|lease| exception(network, lease, served).is_some());
+        kinds.any(|lease| (lease.arch == Some(Arch::Bios)) == bios)
+    };
+    let note = |kind: &str, arch: Arch| {
         format!(
-            "machines seen with BIOS firmware get undionly.kpxe by their reservation. {}",
-            second_stage(network, Arch::Bios)
+            "machines seen with {kind} firmware get their own file by reservation. {}",
+            second_stage(network, arch)
         )
-    })
+    };
+    let bios = (served != Arch::Bios && own(true)).then(|| note("BIOS", Arch::Bios));
+    let uefi = (served == Arch::Bios && own(false)).then(|| note("UEFI", Arch::X64));
+    bios.into_iter().chain(uefi).collect()
 }
 
 /// What to know where the device has no TFTP server and none was named.

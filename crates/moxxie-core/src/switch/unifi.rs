@@ -1,4 +1,4 @@
-//! UniFi: no command line that survives, so a list of what to write into which field. One boot
+//! UniFi: no command line for this, so a list of what to write into which field. One boot
 //! server and one file name per network, for all machines; who has several kinds puts a proxyDHCP
 //! server beside it.
 
@@ -101,14 +101,14 @@ fn beside(network: &Network) -> Result<Written, Problem> {
     };
     if network.arches.iter().any(|arch| arch.is_http()) {
         warnings.push(
-            "UEFI HTTP boot is not served this way: a proxyDHCP server is not asked by such clients".into(),
+            "UEFI HTTP boot is not served this way: as proxyDHCP server, dnsmasq does not answer such clients".into(),
         );
     }
     let script = head(network, "UniFi: a proxyDHCP server beside it", &warnings)
         + &steps(&[
             which(network),
             "Network Boot: off. TFTP Server (option 66): empty. No custom option 43, 60, 66 or 67: two answers would contradict each other.".into(),
-            "Put the proxyDHCP server into the same network, because UniFi's gateway does not relay to a second server.".into(),
+            "Put the proxyDHCP server into the same network: it has to hear the machines' broadcasts.".into(),
             file,
             "Where DHCP Guarding is on, add the proxyDHCP server's address to the trusted servers.".into(),
             "Apply, and wait until the gateway is provisioned.".into(),
@@ -154,7 +154,7 @@ const GUIDE: Guide = Guide {
     ],
     apply: &[
         "Follow the numbered steps in UniFi Network. Nothing is pasted.",
-        "A boot file set by a configuration file on the gateway is lost at the next provisioning: use the fields.",
+        "The page says provisioning until the gateway has taken the settings over.",
     ],
     undo: &["Put the fields back to what you wrote down before."],
     traps: &[

@@ -4,8 +4,11 @@
 //! A client that is iPXE matches both kinds of policies. That is no riddle here: for each option the
 //! policy with the lowest processing order wins, and iPXE's is the first.
 
+mod parts;
+
 use super::single::no_tftp;
 use super::{Arch, Dialect, Guide, Network, Problem, Remarks, Stage, Written};
+use parts::{DEFINE_60, PREPARE, RESERVE, UNDO};
 use std::fmt::{self, Write as _};
 
 /// Windows Server's DHCP server.
@@ -64,7 +67,7 @@ impl Dialect for Windows {
             ],
             sources: vec![
                 "MicrosoftDocs/windows-powershell-docs, DhcpServer (winserver2025)",
-                "structure checked by own tests; not run on Windows Server",
+                "parsed by tree-sitter-powershell 0.26.4, structure checked by own tests; not run on Windows Server",
             ],
             companions: Vec::new(),
         })
@@ -156,106 +159,6 @@ fn reservations(out: &mut String, network: &Network) -> Result<(), Problem> {
     Ok(())
 }
 
-/// Checks the scope, takes away what contradicts the policies, and what an earlier run made.
-const PREPARE: &str = r"
-Import-Module DhcpServer
-Get-DhcpServerv4Scope -ScopeId $scope | Out-Null
-
-# Options of the whole scope reach every machine: shown, saved for the undo, removed.
-$saved = Join-Path $env:ProgramData ('moxxie-dhcp-' + $scope + '.xml')
-$old = @(foreach ($id in 60, 66, 67) {
-    Get-DhcpServerv4OptionValue -ScopeId $scope -OptionId $id -ErrorAction SilentlyContinue
-})
-if ($old.Count -gt 0) {
-    $old | Export-Clixml -Path $saved
-    foreach ($option in $old) {
-        Write-Warning ('option ' + $option.OptionId + ' of the scope was ' + $option.Value + ': removed, saved in ' + $saved)
-        Remove-DhcpServerv4OptionValue -ScopeId $scope -OptionId $option.OptionId
-    }
-}
-foreach ($id in 60, 66, 67) {
-    if (Get-DhcpServerv4OptionValue -OptionId $id -ErrorAction SilentlyContinue) {
-        Write-Warning ('option ' + $id + ' is set for the whole server and reaches machines of this scope, too: remove it if nobody needs it')
-    }
-}
-
-# What an earlier run made.
-Get-DhcpServerv4Policy -ScopeId $scope -ErrorAction SilentlyContinue |
-    Where-Object { $_.Name -like 'moxxie-*' } |
-    ForEach-Object { Remove-DhcpServerv4Policy -ScopeId $scope -Name $_.Name }
-
-# The name of the class with this data, made if there is none: the server has each data once.
-function Get-MoxxieClass([string] $type, [string] $data, [string] $name) {
-    $class = Get-DhcpServerv4Class -Type $type -ErrorAction SilentlyContinue |
-        Where-Object { $_.AsciiData -ceq $data } |
-        Select-Object -First 1
-    if ($class) { return $class.Name }
-    Add-DhcpServerv4Class -Type $type -Name $name -Data $data -Description 'moxxie'
-    return $name
-}
-";
-
-const DEFINE_60: &str = r"
-# Windows knows no option 60 until somebody defines it.
-if (-not (Get-DhcpServerv4OptionDefinition -OptionId 60 -ErrorAction SilentlyContinue)) {
-    Add-DhcpServerv4OptionDefinition -OptionId 60 -Name 'moxxie-vendor-class' -Description 'moxxie' -Type String
-}
-";
-
-const RESERVE: &str = r"
-# Fixed addresses. Reservations that somebody else made stay as they are.
-Get-DhcpServerv4Reservation -ScopeId $scope -ErrorAction SilentlyContinue |
-    Where-Object { $_.Description -eq 'moxxie' } |
-    ForEach-Object { Remove-DhcpServerv4Reservation -ScopeId $scope -ClientId $_.ClientId }
-function Add-MoxxieReservation([string] $address, [string] $mac, [string] $name) {
-    $taken = Get-DhcpServerv4Reservation -ScopeId $scope -ErrorAction SilentlyContinue |
-        Where-Object { ($_.IPAddress.ToString() -eq $address) -or ($_.ClientId -eq $mac) }
-    if ($taken) {
-        Write-Warning ($address + ' or ' + $mac + ' is reserved already, ' + $name + ' is left out')
-        return
-    }
-    Add-DhcpServerv4Reservation -ScopeId $scope -IPAddress $address -ClientId $mac -Name $name -Description 'moxxie'
-}
-";
-
-/// Classes belong to the whole server: they go when no policy of any scope uses them.
-const UNDO: &str = r"
-Import-Module DhcpServer
-Get-DhcpServerv4Policy -ScopeId $scope -ErrorAction SilentlyContinue |
-    Where-Object { $_.Name -like 'moxxie-*' } |
-    ForEach-Object { Remove-DhcpServerv4Policy -ScopeId $scope -Name $_.Name }
-Get-DhcpServerv4Reservation -ScopeId $scope -ErrorAction SilentlyContinue |
-    Where-Object { $_.Description -eq 'moxxie' } |
-    ForEach-Object { Remove-DhcpServerv4Reservation -ScopeId $scope -ClientId $_.ClientId }
-
-# The options of the scope that the script removed.
-$saved = Join-Path $env:ProgramData ('moxxie-dhcp-' + $scope + '.xml')
-if (Test-Path $saved) {
-    foreach ($option in Import-Clixml -Path $saved) {
-        Set-DhcpServerv4OptionValue -ScopeId $scope -OptionId $option.OptionId -Value $option.Value
-    }
-    Remove-Item $saved
-}
-
-# Classes and option 60 belong to the whole server: they go when no policy is left that uses them.
-$left = @(Get-DhcpServerv4Policy -ErrorAction SilentlyContinue)
-foreach ($other in Get-DhcpServerv4Scope) {
-    $left += @(Get-DhcpServerv4Policy -ScopeId $other.ScopeId -ErrorAction SilentlyContinue)
-}
-$used = @($left | ForEach-Object { $_.VendorClass; $_.UserClass })
-foreach ($type in 'Vendor', 'User') {
-    Get-DhcpServerv4Class -Type $type -ErrorAction SilentlyContinue |
-        Where-Object { $_.Description -eq 'moxxie' } |
-        Where-Object { ($used -notcontains $_.Name) -and ($used -notcontains ($_.Name + '*')) } |
-        ForEach-Object { Remove-DhcpServerv4Class -Type $type -Name $_.Name }
-}
-if (-not ($left | Where-Object { $_.Name -like 'moxxie-*' })) {
-    Get-DhcpServerv4OptionDefinition -OptionId 60 -ErrorAction SilentlyContinue |
-        Where-Object { $_.Name -eq 'moxxie-vendor-class' } |
-        ForEach-Object { Remove-DhcpServerv4OptionDefinition -OptionId 60 }
-}
-";
-
 const GUIDE: Guide = Guide {
     needs: &[
         "Windows Server 2012 R2 or later with the DHCP role and its PowerShell module.",
@@ -274,10 +177,11 @@ const GUIDE: Guide = Guide {
         "Options 60, 66 and 67 of the scope or the whole server contradict the policies: the script removes those of the scope and only warns of the server's.",
         "A policy matches by prefix only with the trailing *: firmware adds its UNDI version to the class.",
         "EDK2 takes the TFTP server from the header, not from option 66. Whether this server fills the header from option 66 is what moxxie doctor dhcp shows.",
+        "Other policies of the scope that set option 67 belong behind Moxxie's: Set-DhcpServerv4Policy -ProcessingOrder.",
         "Machines whose firmware sends its UUID as client identifier do not get their reservation.",
     ],
     checked: &[
-        "Written from Microsoft's reference; structure checked by Moxxie's own tests; not run on Windows Server.",
+        "Written from Microsoft's reference; parsed without error by the tree-sitter grammar of PowerShell; structure checked by Moxxie's own tests; not run on Windows Server.",
     ],
 };
 
