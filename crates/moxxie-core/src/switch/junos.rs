@@ -2,7 +2,7 @@
 //!
 //! A pool's `option-match` looks at option 82 only, so there is no boot file by kind of client.
 
-use super::single::{companion, no_tftp, relay_notes, relay_target, single};
+use super::single::{companions, no_tftp, relay_notes, relay_target, single};
 use super::{
     Choice, Dialect, Guide, Name, NameError, Network, Pool, Problem, Remarks, Written, comment_block,
 };
@@ -157,7 +157,7 @@ fn relay(network: &Network) -> Result<Written, Problem> {
         warnings,
         verify: verify("show dhcp relay binding"),
         sources: SOURCES.to_vec(),
-        companions: companion(network, Some(target), &[])?.into_iter().collect(),
+        companions: companions(network, "server")?,
     })
 }
 

@@ -177,31 +177,16 @@ impl Network {
         self.choices.get(key).copied().unwrap_or("")
     }
 
-    /// This network for a file in another dialect, on another machine: the names of this device's
-    /// ports and pools mean nothing there. `wanted` are choices of that dialect; the others take
-    /// their defaults. `None` where it does not offer one of them.
-    pub fn elsewhere(
-        &self,
-        dialect: &dyn super::Dialect,
-        wanted: &[(&'static str, &'static str)],
-    ) -> Option<Network> {
-        let offered = dialect.choices();
-        let has = |(key, value): &(&str, &str)| {
-            offered.iter().any(|c| c.key == *key && c.values.iter().any(|(name, _)| name == value))
+    /// The same network for another dialect, such as a companion file's: `chosen` there, and that
+    /// dialect's defaults for the rest.
+    pub fn for_dialect(&self, dialect: &dyn super::Dialect, chosen: &[(&str, &str)]) -> Network {
+        let choose = |choice: &Choice| {
+            let wanted = chosen.iter().find(|(key, _)| *key == choice.key).map(|(_, value)| *value);
+            let names = || choice.values.iter().map(|(name, _)| *name);
+            let value = names().find(|name| Some(*name) == wanted).or_else(|| names().next())?;
+            Some((choice.key, value))
         };
-        if !wanted.iter().all(has) {
-            return None;
-        }
-        let defaults = offered.iter().filter_map(|c| Some((c.key, c.values.first()?.0)));
-        Some(Network {
-            interface: None,
-            uplink: None,
-            dhcp_server: None,
-            pool: self.pool.clone().filter(|pool| matches!(pool, Pool::Range(_))),
-            warnings: Vec::new(),
-            choices: defaults.chain(wanted.iter().copied()).collect(),
-            ..self.clone()
-        })
+        Network { choices: dialect.choices().iter().filter_map(choose).collect(), ..self.clone() }
     }
 
     /// Whether this kind of client is served.

@@ -114,7 +114,7 @@ fn tag(arch: Arch) -> &'static str {
 
 fn embedded(network: &Network) -> String {
     format!(
-        "stage2=embedded: iPXE gets its own file again and must not ask DHCP for the menu: BIOS loaders need embed.ipxe inside, UEFI loaders autoexec.ipxe beside them ({}/boot/firmware/)",
+        "stage2=embedded: iPXE gets no file by DHCP: BIOS loaders need embed.ipxe inside, UEFI loaders autoexec.ipxe beside them ({}/boot/firmware/)",
         network.boot_url.origin()
     )
 }
@@ -137,11 +137,8 @@ fn tftp(out: &mut String, network: &Network) {
 /// excludes iPXE and no two of them match the same client.
 fn rules(out: &mut String, network: &Network, interface: Option<&Value>) -> Result<(), Problem> {
     let here = interface.map(|name| format!("tag:{name},")).unwrap_or_default();
-    let not_ipxe = if network.stage2 == Stage::Embedded { "" } else { "tag:!ipxe," };
     out.push_str("dhcp-no-override\n");
-    if network.stage2 != Stage::Embedded {
-        out.push_str("dhcp-userclass=set:ipxe,iPXE\ndhcp-match=set:ipxe,175\n");
-    }
+    out.push_str("dhcp-userclass=set:ipxe,iPXE\ndhcp-match=set:ipxe,175\n");
     for &arch in &network.arches {
         for code in arch.codes() {
             let _ = writeln!(out, "dhcp-match=set:{},option:client-arch,{code}", tag(arch));
@@ -152,10 +149,10 @@ fn rules(out: &mut String, network: &Network, interface: Option<&Value>) -> Resu
         if arch.is_http() {
             let _ = write!(
                 out,
-                "dhcp-option-force={here}tag:{tag},60,HTTPClient\ndhcp-boot={here}{not_ipxe}tag:{tag},{loader}\n"
+                "dhcp-option-force={here}tag:{tag},60,HTTPClient\ndhcp-boot={here}tag:!ipxe,tag:{tag},{loader}\n"
             );
         } else {
-            let _ = writeln!(out, "dhcp-boot={here}{not_ipxe}tag:{tag},{loader},,{}", network.next_server);
+            let _ = writeln!(out, "dhcp-boot={here}tag:!ipxe,tag:{tag},{loader},,{}", network.next_server);
         }
     }
     if network.stage2 != Stage::Embedded {

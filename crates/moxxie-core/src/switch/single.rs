@@ -2,7 +2,7 @@
 //! serves, what the others need, and how iPXE gets past the file that it was loaded from itself.
 //! And for those that relay: to whom, and what has to stand there.
 
-use super::{Arch, Lease, Network, Problem, Stage, Tftp, find};
+use super::{Arch, Lease, Network, Pool, Problem, Stage, Tftp, find};
 use std::net::Ipv4Addr;
 
 /// The one file.
@@ -139,20 +139,22 @@ pub(super) fn relay_notes(network: &Network, target: Ipv4Addr) -> Vec<String> {
     notes
 }
 
-/// The dnsmasq file for the machine that answers: as server, or (`mode` "proxy") beside one.
-/// `None` where that dialect cannot write it.
-pub(super) fn companion(
-    network: &Network,
-    at: Option<Ipv4Addr>,
-    mode: &[(&'static str, &'static str)],
-) -> Result<Option<(String, String)>, Problem> {
-    let Some(dialect) = find("dnsmasq") else { return Ok(None) };
-    let Some(mut there) = network.elsewhere(dialect, mode) else { return Ok(None) };
-    if let (Tftp::Switch, Some(address)) = (network.tftp, at)
-        && network.next_server == network.gateway
-    {
-        // The device serves no files: who answers DHCP hands out the loaders, too.
-        there.next_server = address;
+/// Files for the dnsmasq that answers elsewhere, in one of that dialect's modes: first its own, then
+/// what that needs. None where the dialect does not know the mode. With `tftp=switch` it hands out
+/// the loaders, too: the device here has no part in it.
+pub(super) fn companions(network: &Network, mode: &str) -> Result<Vec<(String, String)>, Problem> {
+    let Some(dialect) = find("dnsmasq") else { return Ok(Vec::new()) };
+    let modes =
+        dialect.choices().iter().filter(|choice| choice.key == "mode").flat_map(|choice| choice.values);
+    if mode != "server" && !modes.into_iter().any(|(name, _)| *name == mode) {
+        return Ok(Vec::new());
     }
-    Ok(Some(("moxxie-dnsmasq.conf".to_owned(), dialect.write(&there)?.script)))
+    let mut there = network.for_dialect(dialect, &[("mode", mode)]);
+    // The names of this device's ports and pools mean nothing there.
+    (there.interface, there.uplink, there.dhcp_server, there.vlan) = (None, None, None, None);
+    there.pool = there.pool.filter(|pool| matches!(pool, Pool::Range(_)));
+    there.warnings.clear();
+    let written = dialect.write(&there)?;
+    let own = ("moxxie-dnsmasq.conf".to_owned(), written.script);
+    Ok(std::iter::once(own).chain(written.companions).collect())
 }

@@ -2,7 +2,7 @@
 //! server and one file name per network, for all machines; who has several kinds puts a proxyDHCP
 //! server beside it.
 
-use super::single::{companion, no_tftp, single};
+use super::single::{companions, no_tftp, single};
 use super::{Choice, Dialect, Guide, Network, Problem, Remarks, Written, comment_block};
 
 /// UniFi.
@@ -94,8 +94,14 @@ fn fields(network: &Network) -> Result<Written, Problem> {
 
 fn beside(network: &Network) -> Result<Written, Problem> {
     let mut warnings = network.warnings.clone();
-    let proxy = companion(network, network.boot_url.address(), &[("mode", "proxy")])?;
-    let file = match &proxy {
+    if network.arches.iter().all(|arch| arch.is_http()) {
+        return Err(Problem::new(
+            "arch",
+            "UEFI HTTP boot gets no answer from a proxyDHCP server, and UniFi has none for it either: put a DHCP server into its place, such as dnsmasq or Kea",
+        ));
+    }
+    let proxy = companions(network, "proxy")?;
+    let file = match proxy.first() {
         Some((name, _)) => format!("Start dnsmasq there with the companion file {name}."),
         None => "Its configuration: moxxie network-config dnsmasq mode=proxy.".into(),
     };
@@ -119,7 +125,7 @@ fn beside(network: &Network) -> Result<Written, Problem> {
         warnings,
         verify: verify(),
         sources: SOURCES.to_vec(),
-        companions: proxy.into_iter().collect(),
+        companions: proxy,
     })
 }
 

@@ -1,6 +1,6 @@
 //! Relay to a DHCP server that knows kinds of clients.
 
-use super::super::single::{companion, relay_notes, relay_target};
+use super::super::single::{companions, relay_notes, relay_target};
 use super::super::{Network, Problem, Written};
 use super::word::Word;
 use super::{SOURCES, head, remark, verify};
@@ -70,7 +70,7 @@ pub(super) fn relay(network: &Network) -> Result<Written, Problem> {
         warnings,
         verify: verify("show running-config | include helper-address"),
         sources: SOURCES.to_vec(),
-        companions: companion(network, Some(target), &[])?.into_iter().collect(),
+        companions: companions(network, "server")?,
     })
 }
 

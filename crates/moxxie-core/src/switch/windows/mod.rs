@@ -128,9 +128,9 @@ fn policies(out: &mut String, network: &Network) -> Result<(), Problem> {
             let class = Text::new("arch", &format!("moxxie-{}-{code}", arch.name()))?;
             let _ = writeln!(out, "$match += (Get-MoxxieClass 'Vendor' {data} {class}) + '*'");
         }
-        let _ = write!(
+        let _ = writeln!(
             out,
-            "Add-DhcpServerv4Policy -ScopeId $scope -Name {name} -Description 'moxxie' -Condition OR -VendorClass $match -ProcessingOrder {order}\n"
+            "Add-DhcpServerv4Policy -ScopeId $scope -Name {name} -Description 'moxxie' -Condition OR -VendorClass $match -ProcessingOrder {order}"
         );
         let set = format!("Set-DhcpServerv4OptionValue -ScopeId $scope -PolicyName {name} -OptionId");
         let _ = match arch.is_http() {
