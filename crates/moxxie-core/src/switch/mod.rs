@@ -5,6 +5,7 @@
 //! ready to paste: the boot file's name in one place only, a second stage that cannot loop, and
 //! nothing touched that does not carry Moxxie's name.
 
+pub mod cisco_ios;
 pub mod dnsmasq;
 pub mod fs;
 pub mod mikrotik;
@@ -16,7 +17,15 @@ mod network;
 pub mod openwrt;
 pub mod proxmox_sdn;
 mod served;
+pub mod junos;
+mod name;
+mod network;
+pub mod opnsense;
+mod single;
 mod text;
+pub mod unifi;
+pub mod vyos;
+pub mod windows;
 
 pub use name::{Arch, BootUrl, Name, NameError, Vlan, quotable};
 pub use network::{Choice, KEYS, Known, Lease, Network, Pool, Problem, Range, Stage, Tftp};
@@ -31,6 +40,14 @@ pub static DIALECTS: &[&dyn Dialect] = &[
     &edgeos::EdgeOs,
     &openwrt::OpenWrt,
     &proxmox_sdn::ProxmoxSdn,
+pub static DIALECTS: &[&dyn Dialect] = &[
+    &dnsmasq::Dnsmasq,
+    &cisco_ios::CiscoIos,
+    &junos::Junos,
+    &vyos::Vyos,
+    &opnsense::Opnsense,
+    &windows::Windows,
+    &unifi::Unifi,
 ];
 
 /// The dialect of this name.

@@ -1,0 +1,236 @@
+//! OPNsense with its dnsmasq as DHCP server: a drop-in for `/usr/local/etc/dnsmasq.conf.d`, which its
+//! generated configuration includes, and the same as rows of the web interface.
+//!
+//! Ranges, gateway and name servers stay where OPNsense keeps them; the drop-in only says what to
+//! load. Tags have no dashes, because OPNsense strips them from its own.
+
+use super::{Arch, Dialect, Guide, Network, Problem, Remarks, Stage, Tftp, Written, comment_block, quotable};
+use std::fmt::{self, Write as _};
+
+/// OPNsense.
+#[derive(Debug)]
+pub struct Opnsense;
+
+const FILE: &str = "/usr/local/etc/dnsmasq.conf.d/moxxie.conf";
+const FOLDER: &str = "/usr/local/moxxie-tftp";
+
+impl Dialect for Opnsense {
+    fn name(&self) -> &'static str {
+        "opnsense"
+    }
+
+    fn title(&self) -> &'static str {
+        "OPNsense with Dnsmasq as DHCP server"
+    }
+
+    fn summary(&self) -> &'static str {
+        "a file for /usr/local/etc/dnsmasq.conf.d, and the same for the web interface"
+    }
+
+    fn reads(&self) -> &'static [&'static str] {
+        &["subnet", "interface", "next_server", "tftp", "boot_url", "arch", "secure_boot", "stage2", "leases"]
+    }
+
+    fn write(&self, network: &Network) -> Result<Written, Problem> {
+        let interface = network
+            .interface
+            .as_ref()
+            .map(|name| Value::new("interface", name.word().map_err(|e| Problem::new("interface", e))?))
+            .transpose()?;
+        let mut warnings = network.warnings.clone();
+        warnings.push("ranges, gateway and name servers stay in Services: Dnsmasq DNS & DHCP. Other DHCP servers on this interface (Kea, ISC) have to be off".into());
+        if interface.is_none() {
+            warnings.push("no interface= was given (such as igc1 or vlan0.10, as Interfaces: Overview calls the device): this holds for every network that this dnsmasq serves".into());
+        }
+        if network.stage2 == Stage::Embedded {
+            warnings.push(embedded(network));
+        }
+        let apply = &[
+            "Save as /usr/local/etc/dnsmasq.conf.d/moxxie.conf, then test and start it at the shell:",
+            "dnsmasq --test -C /usr/local/etc/dnsmasq.conf.d/moxxie.conf && configctl dnsmasq restart",
+        ];
+        let mut script = Remarks { mark: "#", title: self.title(), apply }.head(network, &warnings);
+        if network.tftp == Tftp::Switch {
+            tftp(&mut script, network);
+        }
+        rules(&mut script, network, interface.as_ref())?;
+        gui(&mut script, network);
+        let mut undo = format!("rm -f {FILE}\nconfigctl dnsmasq restart\n");
+        if network.tftp == Tftp::Switch {
+            let _ = writeln!(undo, "# The loaders, if nobody else uses them: rm -r {FOLDER}");
+        }
+        Ok(Written {
+            script,
+            undo,
+            warnings,
+            verify: vec![
+                format!("dnsmasq --test -C {FILE}"),
+                "Services: Dnsmasq DNS & DHCP: Log File".into(),
+                "moxxie doctor dhcp --interface eth0, on a computer in the machines' network".into(),
+            ],
+            sources: vec![
+                "opnsense/core: src/opnsense/service/templates/OPNsense/Dnsmasq/dnsmasq.conf",
+                "the rules: checked on the wire against dnsmasq 2.90, not run on OPNsense",
+            ],
+            companions: Vec::new(),
+        })
+    }
+
+    fn guide(&self) -> Guide {
+        GUIDE
+    }
+}
+
+/// A value between two commas of a dnsmasq line. dnsmasq has quotes for its values, but what needs
+/// them has no business here.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Value(String);
+
+impl Value {
+    fn new(key: &'static str, text: &str) -> Result<Value, Problem> {
+        if text.is_empty() || !quotable(text) || text.contains([',', ' ', '#', '=']) {
+            return Err(Problem::new(key, format!("{text:?} cannot be one value of a dnsmasq line")));
+        }
+        Ok(Value(text.to_owned()))
+    }
+}
+
+impl fmt::Display for Value {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+fn tag(arch: Arch) -> &'static str {
+    match arch {
+        Arch::Bios => "bios",
+        Arch::Ia32 => "efi32",
+        Arch::X64 => "efi64",
+        Arch::Arm64 => "arm64",
+        Arch::HttpX64 => "http64",
+        Arch::HttpArm64 => "httparm",
+    }
+}
+
+fn embedded(network: &Network) -> String {
+    format!(
+        "stage2=embedded: iPXE gets no file by DHCP: BIOS loaders need embed.ipxe inside, UEFI loaders autoexec.ipxe beside them ({}/boot/firmware/)",
+        network.boot_url.origin()
+    )
+}
+
+fn tftp(out: &mut String, network: &Network) {
+    let origin = network.boot_url.origin();
+    out.push_str(&comment_block("#", "The loaders, once, at the shell:"));
+    out.push_str(&comment_block("#", &format!("  mkdir -p {FOLDER} && cd {FOLDER}")));
+    let mut files: Vec<String> =
+        network.arches.iter().filter(|a| !a.is_http()).map(|a| network.loader(*a)).collect();
+    files.push("autoexec.ipxe".into());
+    for file in files {
+        out.push_str(&comment_block("#", &format!("  fetch {origin}/boot/firmware/{file}")));
+    }
+    out.push_str(&comment_block("#", "A firewall rule has to let UDP 69 from the machines in."));
+    let _ = write!(out, "enable-tftp\ntftp-root={FOLDER}\ntftp-no-fail\n");
+}
+
+/// What is loaded by whom. The last line that matches wins in dnsmasq, so every loader's line
+/// excludes iPXE and no two of them match the same client.
+fn rules(out: &mut String, network: &Network, interface: Option<&Value>) -> Result<(), Problem> {
+    let here = interface.map(|name| format!("tag:{name},")).unwrap_or_default();
+    out.push_str("dhcp-no-override\n");
+    out.push_str("dhcp-userclass=set:ipxe,iPXE\ndhcp-match=set:ipxe,175\n");
+    for &arch in &network.arches {
+        for code in arch.codes() {
+            let _ = writeln!(out, "dhcp-match=set:{},option:client-arch,{code}", tag(arch));
+        }
+    }
+    for &arch in &network.arches {
+        let (tag, loader) = (tag(arch), Value::new("boot_url", &network.loader(arch))?);
+        if arch.is_http() {
+            let _ = write!(
+                out,
+                "dhcp-option-force={here}tag:{tag},60,HTTPClient\ndhcp-boot={here}tag:!ipxe,tag:{tag},{loader}\n"
+            );
+        } else {
+            let _ = writeln!(out, "dhcp-boot={here}tag:!ipxe,tag:{tag},{loader},,{}", network.next_server);
+        }
+    }
+    if network.stage2 != Stage::Embedded {
+        let url = Value::new("boot_url", network.boot_url.as_str())?;
+        let _ = writeln!(out, "dhcp-boot={here}tag:ipxe,{url}");
+    }
+    for lease in &network.leases {
+        let node = Value::new("leases", lease.node.as_str())?;
+        let _ = writeln!(out, "dhcp-host={},{},{node}", lease.mac, lease.address);
+    }
+    Ok(())
+}
+
+/// The rows of the web interface. Its rows take tags but not their absence, so iPXE cannot be told
+/// apart there without two rows that match it: this way needs the second stage in the loader.
+fn gui(out: &mut String, network: &Network) {
+    let mut say = |text: &str| out.push_str(&comment_block("#", text));
+    if network.arches.iter().all(|arch| arch.is_http()) {
+        return;
+    }
+    say("Instead of this file, with less, by hand in Services: Dnsmasq DNS & DHCP: DHCP options (and Tags):");
+    for &arch in network.arches.iter().filter(|arch| !arch.is_http()) {
+        for code in arch.codes() {
+            say(&format!("  type Match, option client-arch [93], value {code}, tag {}", tag(arch)));
+        }
+        say(&format!(
+            "  type Boot, tag {}, filename {}, server address {}",
+            tag(arch),
+            network.loader(arch),
+            network.next_server
+        ));
+    }
+    say(
+        "Rows know no 'not iPXE': with rows alone, iPXE gets its own file again, so BIOS loaders need embed.ipxe inside and UEFI loaders autoexec.ipxe beside them. UEFI HTTP boot needs the file.",
+    );
+}
+
+const GUIDE: Guide = Guide {
+    needs: &[
+        "An OPNsense whose Dnsmasq page has the tab DHCP options, with Dnsmasq serving DHCP on the machines' network; Kea and ISC off there.",
+        "A root shell (SSH, or option 8 of the console) for the file, or the web interface for the rows.",
+        "A firewall rule that lets the machines reach Moxxie's port, and UDP 69 of OPNsense if it hands out the loaders.",
+    ],
+    apply: &[
+        "Save the text as /usr/local/etc/dnsmasq.conf.d/moxxie.conf.",
+        "With tftp=switch, make the folder and fetch the loaders as the remarks say.",
+        "Test it: dnsmasq --test -C /usr/local/etc/dnsmasq.conf.d/moxxie.conf.",
+        "configctl dnsmasq restart. The file survives changes in the web interface.",
+    ],
+    undo: &["Remove the file and restart dnsmasq. Rows made by hand are removed in the web interface."],
+    traps: &[
+        "OPNsense strips dashes from tags, so tags here have none.",
+        "dnsmasq also answers DNS: a mistake in the file stops name resolution for the whole network, so test before the restart.",
+        "Boot rows of the web interface and this file at the same time: the last line that matches wins, and nobody knows which that is. Use one of them.",
+        "Kea on OPNsense can do the same by custom options with match code 93 and hexadecimal match data; its form is another one.",
+        "Backups of the configuration do not contain the file.",
+    ],
+    checked: &[
+        "The rules were checked on the wire against dnsmasq 2.90; not run on OPNsense.",
+        "Folder and form of the rows come from OPNsense's source.",
+    ],
+};
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        /// A value is one of those that dnsmasq sees when it splits a line at commas.
+        #[test]
+        fn a_value_stays_one_value(text in "[ -~]{0,40}|.{0,20}") {
+            if let Ok(value) = Value::new("pool", &text) {
+                let line = format!("dhcp-boot=tag:a,{value},,10.0.0.1");
+                prop_assert_eq!(line.split(',').nth(1), Some(text.as_str()));
+                prop_assert_eq!(line.split(',').count(), 4);
+                prop_assert!(!line.contains(['#', '"', '\\', '\n', ' ']));
+            }
+        }
+    }
+}
