@@ -7,20 +7,18 @@
 
 pub mod cisco_ios;
 pub mod dnsmasq;
-pub mod fs;
-pub mod mikrotik;
 pub mod edgeos;
+pub mod fs;
 pub mod isc_dhcpd;
+pub mod junos;
 pub mod kea;
+pub mod mikrotik;
 mod name;
 mod network;
 pub mod openwrt;
+pub mod opnsense;
 pub mod proxmox_sdn;
 mod served;
-pub mod junos;
-mod name;
-mod network;
-pub mod opnsense;
 mod single;
 mod text;
 pub mod unifi;
@@ -32,21 +30,20 @@ pub use network::{Choice, KEYS, Known, Lease, Network, Pool, Problem, Range, Sta
 pub use text::{Remarks, comment_block};
 
 /// Every dialect, in the order people see them.
-pub static DIALECTS: &[&dyn Dialect] = &[&mikrotik::Mikrotik, &fs::Fs, &dnsmasq::Dnsmasq];
 pub static DIALECTS: &[&dyn Dialect] = &[
+    &mikrotik::Mikrotik,
+    &fs::Fs,
     &dnsmasq::Dnsmasq,
     &kea::Kea,
     &isc_dhcpd::IscDhcpd,
-    &edgeos::EdgeOs,
-    &openwrt::OpenWrt,
-    &proxmox_sdn::ProxmoxSdn,
-pub static DIALECTS: &[&dyn Dialect] = &[
-    &dnsmasq::Dnsmasq,
     &cisco_ios::CiscoIos,
     &junos::Junos,
+    &edgeos::EdgeOs,
     &vyos::Vyos,
     &opnsense::Opnsense,
+    &openwrt::OpenWrt,
     &windows::Windows,
+    &proxmox_sdn::ProxmoxSdn,
     &unifi::Unifi,
 ];
 
