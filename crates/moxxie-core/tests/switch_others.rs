@@ -314,10 +314,11 @@ fn dnsmasq_takes_the_file_for_opnsense() {
     for wish in WISHES.iter().copied().chain([&[("interface", "igc1"), ("leases", "static")][..]]) {
         let script = written("opnsense", wish).script;
         let boots: Vec<&str> = script.lines().filter(|line| line.starts_with("dhcp-boot=")).collect();
-        let told = boots.iter().any(|line| line.contains("tag:ipxe,"));
+        let told = boots.iter().any(|line| line.contains("tag:moxxie_ipxe,"));
         assert_eq!(told, !wish.contains(&("stage2", "embedded")));
         for line in &boots {
-            let kinds = ["tag:!ipxe,", "tag:ipxe,"].iter().filter(|kind| line.contains(*kind)).count();
+            let kinds =
+                ["tag:!moxxie_ipxe,", "tag:moxxie_ipxe,"].iter().filter(|kind| line.contains(*kind)).count();
             assert_eq!(kinds, 1, "{line}");
         }
         let checking = Command::new("dnsmasq")

@@ -412,7 +412,8 @@ fn loaders_are_fetched_for_the_tftp_folder() {
     let (name, script) = &written.companions[0];
     assert_eq!(name, "moxxie-loaders.sh");
     assert!(
-        script.contains("for file in 'undionly.kpxe' 'ipxe-shimx64.efi' 'ipxe.efi' 'autoexec.ipxe'; do"),
+        script
+            .contains("for file in 'undionly.kpxe' 'ipxe-sb-shimx64.efi' 'ipxe-sb.efi' 'autoexec.ipxe'; do"),
         "{script}"
     );
     assert!(script.contains("'http://10.0.0.10:8080/boot/firmware/'\"$file\""), "{script}");

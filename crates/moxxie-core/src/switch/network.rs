@@ -211,6 +211,29 @@ impl Network {
         }
     }
 
+    /// The files that these kinds of clients ask a TFTP server for, each once: their loaders, what a
+    /// shim starts, which is its own name without the shim in it (ipxe/shim), and `autoexec.ipxe`,
+    /// which iPXE on UEFI looks for beside itself.
+    pub fn files(&self, arches: &[Arch]) -> Vec<String> {
+        let mut files = Vec::new();
+        let by_tftp = || arches.iter().filter(|arch| !arch.is_http());
+        for &arch in by_tftp() {
+            let loader = self.loader(arch);
+            let second = loader.replace("-shimx64", "").replace("-shimaa64", "");
+            files.extend([loader, second]);
+        }
+        if by_tftp().any(|arch| *arch != Arch::Bios) {
+            files.push("autoexec.ipxe".to_owned());
+        }
+        let mut once = Vec::new();
+        for file in files {
+            if !once.contains(&file) {
+                once.push(file);
+            }
+        }
+        once
+    }
+
     /// The range to hand out: the pool's, else the upper half of the subnet without the addresses
     /// of router, TFTP server and Moxxie.
     pub fn range(&self) -> Range {

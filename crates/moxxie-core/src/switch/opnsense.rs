@@ -4,8 +4,11 @@
 //! Ranges, gateway and name servers stay where OPNsense keeps them; the drop-in only says what to
 //! load. Tags have no dashes, because OPNsense strips them from its own.
 
-use super::{Arch, Dialect, Guide, Network, Problem, Remarks, Stage, Tftp, Written, comment_block, quotable};
-use std::fmt::{self, Write as _};
+use super::dnsmasq::line::Tag;
+use super::dnsmasq::loaders;
+use super::dnsmasq::rules::{self, tag};
+use super::{Dialect, Guide, Network, Problem, Remarks, Stage, Tftp, Written, comment_block};
+use std::fmt::Write as _;
 
 /// OPNsense.
 #[derive(Debug)]
@@ -32,11 +35,9 @@ impl Dialect for Opnsense {
     }
 
     fn write(&self, network: &Network) -> Result<Written, Problem> {
-        let interface = network
-            .interface
-            .as_ref()
-            .map(|name| Value::new("interface", name.word().map_err(|e| Problem::new("interface", e))?))
-            .transpose()?;
+        // dnsmasq gives each request the name of the interface that it came in by as a tag.
+        let interface = network.interface.as_ref().map(|name| Tag::foreign(name.word()?)).transpose();
+        let interface = interface.map_err(|e| ("interface", e))?;
         let mut warnings = network.warnings.clone();
         warnings.push("ranges, gateway and name servers stay in Services: Dnsmasq DNS & DHCP. Other DHCP servers on this interface (Kea, ISC) have to be off".into());
         if interface.is_none() {
@@ -81,37 +82,6 @@ impl Dialect for Opnsense {
     }
 }
 
-/// A value between two commas of a dnsmasq line. dnsmasq has quotes for its values, but what needs
-/// them has no business here.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Value(String);
-
-impl Value {
-    fn new(key: &'static str, text: &str) -> Result<Value, Problem> {
-        if text.is_empty() || !quotable(text) || text.contains([',', ' ', '#', '=']) {
-            return Err(Problem::new(key, format!("{text:?} cannot be one value of a dnsmasq line")));
-        }
-        Ok(Value(text.to_owned()))
-    }
-}
-
-impl fmt::Display for Value {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-fn tag(arch: Arch) -> &'static str {
-    match arch {
-        Arch::Bios => "bios",
-        Arch::Ia32 => "efi32",
-        Arch::X64 => "efi64",
-        Arch::Arm64 => "arm64",
-        Arch::HttpX64 => "http64",
-        Arch::HttpArm64 => "httparm",
-    }
-}
-
 fn embedded(network: &Network) -> String {
     format!(
         "stage2=embedded: iPXE gets no file by DHCP: BIOS loaders need embed.ipxe inside, UEFI loaders autoexec.ipxe beside them ({}/boot/firmware/)",
@@ -133,35 +103,12 @@ fn tftp(out: &mut String, network: &Network) {
     let _ = write!(out, "enable-tftp\ntftp-root={FOLDER}\ntftp-no-fail\n");
 }
 
-/// What is loaded by whom. The last line that matches wins in dnsmasq, so every loader's line
-/// excludes iPXE and no two of them match the same client.
-fn rules(out: &mut String, network: &Network, interface: Option<&Value>) -> Result<(), Problem> {
-    let here = interface.map(|name| format!("tag:{name},")).unwrap_or_default();
+/// What is loaded by whom: the rules of every dnsmasq, on this interface only where one was named.
+fn rules(out: &mut String, network: &Network, interface: Option<&Tag>) -> Result<(), Problem> {
     out.push_str("dhcp-no-override\n");
-    out.push_str("dhcp-userclass=set:ipxe,iPXE\ndhcp-match=set:ipxe,175\n");
-    for &arch in &network.arches {
-        for code in arch.codes() {
-            let _ = writeln!(out, "dhcp-match=set:{},option:client-arch,{code}", tag(arch));
-        }
-    }
-    for &arch in &network.arches {
-        let (tag, loader) = (tag(arch), Value::new("boot_url", &network.loader(arch))?);
-        if arch.is_http() {
-            let _ = write!(
-                out,
-                "dhcp-option-force={here}tag:{tag},60,HTTPClient\ndhcp-boot={here}tag:!ipxe,tag:{tag},{loader}\n"
-            );
-        } else {
-            let _ = writeln!(out, "dhcp-boot={here}tag:!ipxe,tag:{tag},{loader},,{}", network.next_server);
-        }
-    }
-    if network.stage2 != Stage::Embedded {
-        let url = Value::new("boot_url", network.boot_url.as_str())?;
-        let _ = writeln!(out, "dhcp-boot={here}tag:ipxe,{url}");
-    }
-    for lease in &network.leases {
-        let node = Value::new("leases", lease.node.as_str())?;
-        let _ = writeln!(out, "dhcp-host={},{},{node}", lease.mac, lease.address);
+    for rule in rules::rules(network, interface, loaders::server(network)) {
+        let line = rule.line().map_err(|e| ("boot_url", e))?;
+        let _ = writeln!(out, "{line}");
     }
     Ok(())
 }
@@ -215,22 +162,3 @@ const GUIDE: Guide = Guide {
         "Folder and form of the rows come from OPNsense's source.",
     ],
 };
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    proptest! {
-        /// A value is one of those that dnsmasq sees when it splits a line at commas.
-        #[test]
-        fn a_value_stays_one_value(text in "[ -~]{0,40}|.{0,20}") {
-            if let Ok(value) = Value::new("pool", &text) {
-                let line = format!("dhcp-boot=tag:a,{value},,10.0.0.1");
-                prop_assert_eq!(line.split(',').nth(1), Some(text.as_str()));
-                prop_assert_eq!(line.split(',').count(), 4);
-                prop_assert!(!line.contains(['#', '"', '\\', '\n', ' ']));
-            }
-        }
-    }
-}

@@ -1,6 +1,8 @@
 //! Where files come from.
 
 use crate::app::App;
+use crate::firmware;
+use crate::http::links::Links;
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use std::net::SocketAddr;
@@ -23,12 +25,15 @@ pub trait Source: Send + Sync + 'static {
 pub struct Loaders(pub Arc<App>);
 
 impl Source for Loaders {
-    fn open<'a>(
-        &'a self,
-        _name: &'a str,
-        _local: SocketAddr,
-    ) -> BoxFuture<'a, Result<Option<Bytes>, Outage>> {
-        // There is no shelf of loaders yet: `crate::firmware::open(&self.0, name)` is asked here.
-        Box::pin(async { Ok(None) })
+    fn open<'a>(&'a self, name: &'a str, local: SocketAddr) -> BoxFuture<'a, Result<Option<Bytes>, Outage>> {
+        Box::pin(async move {
+            let base = match &self.0.config().public_url {
+                Some(url) => url.clone(),
+                // Where the request went, the menu is too: whoever reaches the one reaches the other.
+                None => format!("http://{}", SocketAddr::new(local.ip().to_canonical(), self.0.port)),
+            };
+            let found = firmware::open_for(&self.0, name, &Links::below(&base)).await;
+            found.map(|file| file.map(|file| file.bytes)).map_err(|error| Outage(error.to_string()))
+        })
     }
 }

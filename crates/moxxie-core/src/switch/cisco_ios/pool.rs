@@ -44,10 +44,10 @@ pub(super) fn pool(network: &Network) -> Result<Written, Problem> {
     if network.tftp == Tftp::Switch {
         let origin = network.boot_url.origin();
         script.push_str(&remark("Copy the loaders at the enable prompt:"));
-        for name in files(network, &one.file, one.arch) {
+        for name in files(network, one.arch) {
             script.push_str(&remark(&format!("  copy {origin}/boot/firmware/{name} flash:{name}")));
         }
-        for name in files(network, &one.file, one.arch) {
+        for name in files(network, one.arch) {
             let name = Word::new("arch", &name)?;
             let _ = writeln!(script, "tftp-server flash:{name}");
             let _ = writeln!(undo, "no tftp-server flash:{name}");
@@ -65,16 +65,13 @@ pub(super) fn pool(network: &Network) -> Result<Written, Problem> {
     })
 }
 
-/// What the switch serves: the loader, what that loads in turn, and the loaders of single machines.
-fn files(network: &Network, file: &str, served: Arch) -> Vec<String> {
-    let mut names = vec![file.to_owned()];
-    if file.contains("-shim") {
-        names.push("ipxe.efi".into());
-    }
+/// What the switch serves: the files of the served kind, and the loaders of single machines.
+fn files(network: &Network, served: Arch) -> Vec<String> {
+    let mut names = network.files(&[served]);
     for lease in &network.leases {
         names.extend(exception(network, lease, served).filter(|name| !names.contains(name)));
     }
-    if names.iter().any(|name| name.ends_with(".efi")) {
+    if names.iter().any(|name| name.ends_with(".efi")) && !names.iter().any(|name| name == "autoexec.ipxe") {
         names.push("autoexec.ipxe".into());
     }
     names

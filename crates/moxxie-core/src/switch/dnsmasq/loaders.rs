@@ -1,6 +1,6 @@
 //! The TFTP folder of a device: which files belong into it, and a shell script that fetches them.
 
-use crate::switch::{Arch, NameError, Network, Tftp, comment_block};
+use crate::switch::{NameError, Network, Tftp, comment_block};
 use std::fmt;
 use std::net::Ipv4Addr;
 
@@ -36,35 +36,12 @@ pub(crate) fn server(network: &Network) -> Option<Ipv4Addr> {
     (!is_own(network)).then_some(network.next_server)
 }
 
-/// The files of a TFTP folder for this network, each once.
-pub(crate) fn files(network: &Network) -> Vec<String> {
-    let mut files = Vec::new();
-    let mut uefi = false;
-    for &arch in network.arches.iter().filter(|arch| !arch.is_http()) {
-        let loader = network.loader(arch);
-        // A shim starts the file that its own name says without the shim in it (ipxe/shim).
-        let second = loader.replace("-shimx64", "").replace("-shimaa64", "");
-        files.extend([loader, second]);
-        uefi |= arch != Arch::Bios;
-    }
-    if uefi {
-        files.push("autoexec.ipxe".to_owned());
-    }
-    let mut seen = Vec::new();
-    files.retain(|file| {
-        let new = !seen.contains(file);
-        seen.push(file.clone());
-        new
-    });
-    files
-}
-
 /// Shell commands that fill `folder` from Moxxie, each with `sudo` before it where the shell is not
 /// root's. A file appears under its name only when it is whole; running this again fetches newer
 /// loaders.
 pub(crate) fn fetch(network: &Network, folder: &str, sudo: &str, get: &str) -> Result<String, NameError> {
     let names: Result<Vec<String>, NameError> =
-        files(network).iter().map(|file| Ok(ShellWord::new(file)?.to_string())).collect();
+        network.files(&network.arches).iter().map(|file| Ok(ShellWord::new(file)?.to_string())).collect();
     let names = names?.join(" ");
     let origin = ShellWord::new(&format!("{}/boot/firmware/", network.boot_url.origin()))?;
     let folder = ShellWord::new(folder)?;

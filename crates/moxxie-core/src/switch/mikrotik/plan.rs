@@ -83,8 +83,8 @@ pub struct Plan {
     pub way: Way,
     /// The kinds of clients that are served, in order.
     pub arches: Vec<Arch>,
-    /// What TFTP hands out: the name that is asked for, and the loader's name on Moxxie's shelf.
-    pub files: Vec<(String, String)>,
+    /// What TFTP hands out, by the names that firmware asks for.
+    pub files: Vec<String>,
     /// What to know, what to do.
     pub warnings: Vec<String>,
 }
@@ -113,10 +113,7 @@ impl Plan {
         }
         warn_of_way(network, way, &mut warnings);
         warn_of_second_stage(network, way, &arches, &mut warnings);
-        if network.secure_boot {
-            warn_of_shim(network, &arches, &mut warnings);
-        }
-        let files = files(network, &arches);
+        let files = network.files(&arches);
         Ok(Plan { version, way, arches, files, warnings })
     }
 
@@ -212,46 +209,6 @@ fn warn_of_second_stage(network: &Network, way: Way, arches: &[Arch], warnings: 
                 .into(),
         );
     }
-}
-
-fn warn_of_shim(network: &Network, arches: &[Arch], warnings: &mut Vec<String>) {
-    let has = |list: &[Arch]| arches.iter().any(|arch| list.contains(arch));
-    let (x64, arm64) = (has(&[Arch::X64, Arch::HttpX64]), has(&[Arch::Arm64, Arch::HttpArm64]));
-    if x64 && arm64 {
-        warnings.push(
-            "The shims for x64 and arm64 both ask for ipxe.efi beside themselves, which is the x64 one here: arm64 machines stop there. With secure_boot=yes give each architecture a network of its own.".into(),
-        );
-    } else if arm64 && (network.tftp == Tftp::Moxxie || has(&[Arch::HttpArm64])) {
-        warnings.push(
-            "The shim for arm64 asks Moxxie for ipxe.efi beside itself, which usually is the x64 one.".into(),
-        );
-    }
-}
-
-/// What is asked for by TFTP. The shim asks for `ipxe.efi` beside itself, and every UEFI iPXE for
-/// `autoexec.ipxe`, even one that does not need it: RouterOS answers a missing file with an error
-/// that iPXE shows as "Operation not supported".
-fn files(network: &Network, arches: &[Arch]) -> Vec<(String, String)> {
-    let by_tftp: Vec<Arch> = arches.iter().copied().filter(|arch| !arch.is_http()).collect();
-    let mut files: Vec<(String, String)> = Vec::new();
-    let mut add = |asked: &str, loader: &str| {
-        if !files.iter().any(|(known, _)| known == asked) {
-            files.push((asked.to_owned(), loader.to_owned()));
-        }
-    };
-    for &arch in &by_tftp {
-        let loader = network.loader(arch);
-        add(&loader, &loader);
-    }
-    if network.secure_boot && by_tftp.contains(&Arch::X64) {
-        add("ipxe.efi", "ipxe.efi");
-    } else if network.secure_boot && by_tftp.contains(&Arch::Arm64) {
-        add("ipxe.efi", "ipxe-arm64.efi");
-    }
-    if by_tftp.iter().any(|arch| *arch != Arch::Bios) {
-        add("autoexec.ipxe", "autoexec.ipxe");
-    }
-    files
 }
 
 #[cfg(test)]

@@ -303,10 +303,7 @@ fn serve_files(out: &mut String, network: &Network, plan: &Plan) -> Result<(), P
          :if ([:len [/file find where name=\"flash\"]] = 1) do={ :set dir \"flash/\" }\n",
     );
     let origin = network.boot_url.origin();
-    let mut loaders: Vec<&str> = plan.files.iter().map(|(_, loader)| loader.as_str()).collect();
-    loaders.sort_unstable();
-    loaders.dedup();
-    for loader in loaders {
+    for loader in &plan.files {
         let url = q(&format!("{origin}/boot/firmware/{loader}"))?;
         let file = q(&format!("moxxie-{loader}"))?;
         let log = q(&format!("moxxie: {loader} was not fetched"))?;
@@ -319,8 +316,8 @@ fn serve_files(out: &mut String, network: &Network, plan: &Plan) -> Result<(), P
         );
     }
     let comment = if plan.version == Version::V6 { "" } else { " comment=\"moxxie\"" };
-    for (asked, loader) in &plan.files {
-        let (asked, file) = (q(&asked.replace('.', "\\."))?, q(&format!("moxxie-{loader}"))?);
+    for loader in &plan.files {
+        let (asked, file) = (q(&loader.replace('.', "\\."))?, q(&format!("moxxie-{loader}"))?);
         let _ = writeln!(
             out,
             "/ip tftp add req-filename={asked} real-filename=($dir . {file}) ip-addresses={} allow=yes read-only=yes{comment}",

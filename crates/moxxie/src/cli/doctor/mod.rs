@@ -10,6 +10,7 @@ use clap::{Args, Subcommand};
 use reqwest::Method;
 use reqwest::header::DATE;
 use serde_json::{Value, json};
+use std::borrow::Cow;
 use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -25,6 +26,9 @@ pub struct DoctorArgs {
     /// Something else than the server.
     #[command(subcommand)]
     command: Option<DoctorCommand>,
+    /// The machines' network, such as 10.0.0.0/24: are they let in, and is there a way to them?
+    #[arg(long, value_name = "NETWORK")]
+    subnet: Option<String>,
 }
 
 /// What else can be looked at.
@@ -41,7 +45,7 @@ pub enum DoctorCommand {
 /// The result of one check.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Check {
-    name: &'static str,
+    name: Cow<'static, str>,
     outcome: Outcome,
     text: String,
 }
@@ -65,7 +69,7 @@ impl Outcome {
 }
 
 fn check(name: &'static str, outcome: Outcome, text: impl Into<String>) -> Check {
-    Check { name, outcome, text: text.into() }
+    Check { name: name.into(), outcome, text: text.into() }
 }
 
 /// Runs `moxxie doctor`.
@@ -74,13 +78,17 @@ pub async fn run(options: &ClientOptions, args: DoctorArgs) -> anyhow::Result<Ex
         Some(DoctorCommand::Dhcp(args)) => dhcp::run(options, &args).await,
         Some(DoctorCommand::IpxeError(args)) => trouble::error(options.output, &args),
         Some(DoctorCommand::Symptom(args)) => trouble::symptom(options.output, &args),
-        None => check_server(options).await,
+        None => check_server(options, args.subnet.as_deref()).await,
     }
 }
 
-async fn check_server(options: &ClientOptions) -> anyhow::Result<ExitCode> {
+async fn check_server(options: &ClientOptions, subnet: Option<&str>) -> anyhow::Result<ExitCode> {
     let client = options.client()?;
     let mut checks = server(&client).await;
+    // What it says of itself is for who may read, so only after a token was accepted.
+    if checks.iter().any(|check| check.name == "token" && check.outcome == Outcome::Ok) {
+        checks.extend(own_words(&client, subnet).await);
+    }
     checks.extend(data_dir(options.data_dir()));
     let list: Vec<Value> = checks
         .iter()
@@ -114,6 +122,32 @@ async fn server(client: &Client) -> Vec<Check> {
         clock(date.as_deref()),
         links(client).await,
     ]
+}
+
+/// What the server says of itself, and of machines of a subnet.
+async fn own_words(client: &Client, subnet: Option<&str>) -> Vec<Check> {
+    let query: Vec<(&str, &str)> = subnet.map(|net| ("subnet", net)).into_iter().collect();
+    let reply = match client.call(Method::GET, &["api", "v1", "doctor"], &query, None, None).await {
+        Ok(reply) => reply,
+        Err(error) if error.status() == Some(404) => {
+            return vec![check("own words", Outcome::Skipped, "this server is older than this program")];
+        }
+        Err(error) => return vec![check("own words", Outcome::Fail, error.to_string())],
+    };
+    let items = reply.body["items"].as_array().cloned().unwrap_or_default();
+    let text = |item: &Value, key: &str| item[key].as_str().unwrap_or("").to_owned();
+    items
+        .iter()
+        .map(|item| Check {
+            name: text(item, "check").into(),
+            outcome: match item["outcome"].as_str() {
+                Some("ok") => Outcome::Ok,
+                Some("FAIL") => Outcome::Fail,
+                _ => Outcome::Skipped,
+            },
+            text: text(item, "text"),
+        })
+        .collect()
 }
 
 async fn plain(client: &Client, path: &[&str]) -> Result<reqwest::Response, ClientError> {
@@ -291,7 +325,7 @@ mod tests {
     use crate::cli::fake::{Answer, Fake};
 
     fn outcomes(checks: &[Check]) -> Vec<(&str, &str)> {
-        checks.iter().map(|c| (c.name, c.outcome.as_str())).collect()
+        checks.iter().map(|c| (c.name.as_ref(), c.outcome.as_str())).collect()
     }
 
     #[tokio::test]

@@ -9,6 +9,7 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::HeaderMap;
 use ipnet::IpNet;
+use moxxie_core::loader::{Purpose, WANTED};
 use moxxie_core::net;
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -41,6 +42,7 @@ fn check(check: &'static str, outcome: &'static str, text: impl Into<String>) ->
 ), responses(
     (status = 200, description = "`items`: check, outcome (ok, FAIL, --) and text with the next step", body = Value),
     (status = 422, description = "not a network", body = Problem),
+    (status = 503, description = "the database does not answer", body = Problem),
 ))]
 pub async fn get(
     State(app): State<Arc<App>>,
@@ -57,7 +59,14 @@ pub async fn get(
     let config = app.config();
     let links = Links::of(config.public_url.as_deref(), &headers, door).ok();
     let base = links.as_ref().map(Links::base);
-    let mut items = vec![listens(config.listen.ip(), config.listen.port()), url(&config, base)];
+    let loaders: Vec<String> =
+        app.read().loaders(None, 500).await?.into_iter().map(|loader| loader.name.to_string()).collect();
+    let mut items = vec![
+        listens(config.listen.ip(), config.listen.port()),
+        url(&config, base),
+        tftp(config.tftp.listen),
+        shelf(&loaders, config.tftp.listen.is_some()),
+    ];
     if let Some(subnet) = subnet {
         items.push(allowed(&config, subnet));
         items.push(provisioning(&config, subnet));
@@ -74,6 +83,32 @@ fn listens(ip: IpAddr, port: u16) -> Check {
             format!("on {ip}, which only this computer reaches: --listen 0.0.0.0:{port}"),
         ),
         false => check("listens", OK, format!("on {}", SocketAddr::new(ip, port))),
+    }
+}
+
+fn tftp(listen: Option<SocketAddr>) -> Check {
+    match listen {
+        Some(address) if address.ip().is_loopback() => {
+            check("tftp", FAIL, format!("on {address}, which only this computer reaches: --tftp 0.0.0.0"))
+        }
+        Some(address) => check("tftp", OK, format!("loaders are handed out at {address} (UDP)")),
+        None => check("tftp", OK, "off: the site's switch hands out the loaders (--tftp turns it on)"),
+    }
+}
+
+/// Loaders that firmware may ask this server for. A site whose switch has its own needs none here.
+fn shelf(there: &[String], by_tftp: bool) -> Check {
+    let missing = |(_, file, machines): &(Purpose, &str, &str)| {
+        (!there.iter().any(|name| name == file)).then(|| format!("{file} ({machines})"))
+    };
+    let missing: Vec<String> = WANTED.iter().filter_map(missing).collect();
+    match (missing.is_empty(), there.is_empty()) {
+        (true, _) => check("loaders", OK, "one for each kind of machine"),
+        (_, true) if by_tftp => {
+            check("loaders", FAIL, "none: moxxie firmware import, or moxxie firmware fetch")
+        }
+        (_, true) => check("loaders", UNKNOWN, "none here: fine while the switch has its own"),
+        _ => check("loaders", UNKNOWN, format!("missing: {}", missing.join(", "))),
     }
 }
 

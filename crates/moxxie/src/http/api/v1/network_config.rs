@@ -106,7 +106,7 @@ fn known(config: &Config, headers: &HeaderMap, door: Door) -> Known {
     Known {
         boot_url: links.and_then(|links| links.script(None).parse().ok()),
         subnet: one_network(&config.site.provisioning).or_else(|| one_network(&config.access.allow)),
-        tftp: false,
+        tftp: config.tftp.listen.is_some(),
         leases: Vec::new(),
     }
 }
