@@ -40,7 +40,7 @@ test-dhcp: ## Real DHCP servers, asked as twelve kinds of firmware would (root):
 test-firmware: ## Real firmware boots (root): scripts/firmware-matrix names the cells
 	scripts/firmware-matrix
 
-demo: ## Boot a virtual machine from Moxxie, twice; FW=uefi for UEFI firmware
+demo: ## Boot a virtual machine from Moxxie, twice; FW=uefi|http for UEFI firmware, SWITCH=kea|dhcpd for another DHCP server
 	@scripts/demo
 
 bench: ## Requests per second beside nginx, cold start, memory

@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# A network of its own for one run: namespace, bridge, a switch that answers DHCP and TFTP, taps for machines.
+# A network of its own for one run: namespace, bridge, taps for machines. switches.sh plugs in what answers DHCP.
 # Two runs at once do not see each other: everything lives inside the namespace.
 
 LAB_NS=
@@ -31,46 +31,6 @@ lab_up() {
     ip -n "$LAB_NS" link add br0 type bridge forward_delay 0
     ip -n "$LAB_NS" address add "$LAB_IP/16" dev br0
     ip -n "$LAB_NS" link set br0 up
-}
-
-lab_switch() {
-    local tftp=$WORK/tftp
-    mkdir -p "$tftp"
-    cp /usr/lib/ipxe/undionly.kpxe /usr/lib/ipxe/snponly.efi "$tftp/"
-    # Small pools and a ping before each offer make iPXE give up when many machines start at once.
-    cat > "$WORK/dnsmasq.conf" <<CONF
-port=0
-user=root
-group=root
-interface=br0
-except-interface=lo
-bind-interfaces
-no-ping
-dhcp-authoritative
-dhcp-range=198.18.16.0,198.18.31.255,255.255.0.0,1h
-dhcp-option=option:router,$LAB_IP
-dhcp-option=option:dns-server,$LAB_IP
-dhcp-leasefile=$WORK/dnsmasq.leases
-pid-file=$WORK/dnsmasq.pid
-enable-tftp
-tftp-root=$tftp
-dhcp-userclass=set:ipxe,iPXE
-dhcp-match=set:bios,option:client-arch,0
-dhcp-match=set:uefi,option:client-arch,7
-dhcp-match=set:uefi,option:client-arch,9
-dhcp-boot=tag:ipxe,$LAB_URL/boot/menu.ipxe
-dhcp-boot=tag:!ipxe,tag:bios,undionly.kpxe,,$LAB_IP
-dhcp-boot=tag:!ipxe,tag:uefi,snponly.efi,,$LAB_IP
-log-dhcp
-log-facility=-
-CONF
-    ip netns exec "$LAB_NS" dnsmasq --keep-in-foreground --conf-file="$WORK/dnsmasq.conf" > "$WORK/dnsmasq.log" 2>&1 &
-    SWITCH_PID=$!
-    on_exit 'stop_pid "$SWITCH_PID"'
-    wait_until 10 "the switch (dnsmasq) starts" test -s "$WORK/dnsmasq.pid" || {
-        cat "$WORK/dnsmasq.log" >&2
-        return 1
-    }
 }
 
 # Sets TAP to a fresh tap on the bridge.

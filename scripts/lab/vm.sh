@@ -44,7 +44,7 @@ show_serial() { # LOG [LINES]
 # monitor COMMAND: one command to the running machine's QEMU.
 monitor() { { printf '%s\n' "$1"; sleep 1; } | socat - "UNIX-CONNECT:$VM_MONITOR" > /dev/null 2>&1; }
 
-# boot --fw bios|uefi --mac MAC --log FILE (--expect REGEX | --until COMMAND) [--uuid U] [--mem MB]
+# boot --fw bios|uefi|http --mac MAC --log FILE (--expect REGEX | --until COMMAND) [--uuid U] [--mem MB]
 #      [--disk] [--display] [--timeout S] [--quiet]
 # Succeeds as soon as the serial line shows REGEX, or COMMAND succeeds; the machine is switched off then.
 # --disk adds a local disk that says LOCAL DISK BOOTED; --display a graphics card and the monitor VM_MONITOR.
@@ -80,14 +80,16 @@ boot() {
             args+=(-machine "pc,graphics=off" -m "${mem:-192}" -boot reboot-timeout=1)
             args+=(-device "virtio-net-pci,netdev=n0,mac=$mac,bootindex=0")
             ;;
-        uefi) # no ROM: the firmware's own PXE loads snponly.efi by TFTP, which then asks DHCP again
+        uefi | http) # no ROM: the firmware's own PXE loads ipxe.efi by TFTP, or its HTTP boot does, and that asks DHCP again
             cp "$(ovmf_file VARS)" "$log.vars"
             args+=(-machine q35 -m "${mem:-256}")
             args+=(-drive "if=pflash,format=raw,unit=0,readonly=on,file=$(ovmf_file CODE)")
             args+=(-drive "if=pflash,format=raw,unit=1,file=$log.vars")
             args+=(-device "virtio-net-pci,netdev=n0,mac=$mac,romfile=,bootindex=0")
+            # Without PXE the firmware's next try is HTTP boot (OVMF).
+            [[ $fw == uefi ]] || args+=(-fw_cfg name=opt/org.tianocore/IPv4PXESupport,string=n -fw_cfg name=opt/org.tianocore/IPv6PXESupport,string=n)
             ;;
-        *) die "boot: firmware is bios or uefi, not $fw" ;;
+        *) die "boot: firmware is bios, uefi or http, not $fw" ;;
     esac
     [[ -n $uuid ]] && args+=(-uuid "$uuid")
     if ((disk)); then
@@ -107,7 +109,7 @@ boot() {
         if [[ -n $until ]] && eval "$until"; then met=1; fi
         # OVMF tries every other network entry of the card (IPv6, HTTP: minutes of waiting) before the disk, where a real
         # machine has its disk next. When iPXE has given the machine back to the firmware, the cable is pulled.
-        if ((disk && plugged)) && [[ $fw == uefi ]] && serial_has "$log" 'No more network devices'; then
+        if ((disk && plugged)) && [[ $fw != bios ]] && serial_has "$log" 'No more network devices'; then
             monitor 'set_link n0 off' && plugged=0
         fi
         ((met || over || SECONDS - start >= timeout)) && break

@@ -7,9 +7,10 @@ use moxxie_core::keyring::Keyring;
 use moxxie_core::seal::SealNonce;
 use moxxie_core::time::Timestamp;
 use sqlx::migrate::{MigrateError, Migrator};
+use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
-use sqlx::{ConnectOptions, Connection, Executor, Row};
+use sqlx::{ConnectOptions, Connection, Executor, Row, Sqlite, SqlitePool};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -44,7 +45,7 @@ impl Store {
     async fn migrate_schema(&self) -> Result<()> {
         match &self.db {
             Db::Sqlite { w, .. } => {
-                let mut conn = w.acquire().await?;
+                let mut conn = writer(w).await?;
                 // One transaction around all of it: of two processes the second waits here, and
                 // a process that is killed leaves the schema as it was.
                 let mut tx = conn.begin_with("BEGIN IMMEDIATE").await?;
@@ -137,6 +138,11 @@ fn connect(url: &str) -> Result<Db> {
     )))
 }
 
+/// How often, and after which pause, a file that another process turns to WAL is opened again: as
+/// long as the busy handler would wait.
+const WAL_TRIES: u32 = 100;
+const WAL_PAUSE: Duration = Duration::from_millis(50);
+
 const NEWEST: &str = "SELECT MAX(version) FROM _sqlx_migrations";
 
 fn newest(migrator: &Migrator) -> i64 {
@@ -189,6 +195,22 @@ fn sqlite(path: &Path) -> Result<Db> {
         w: pool(1).connect_lazy_with(writer),
         r: pool(4).connect_lazy_with(base.read_only(true)),
     })
+}
+
+/// The connection that writes. Two processes that turn a new file to WAL at once do not wait for each
+/// other: SQLite does not call the busy handler there, it says "locked". So that is asked again.
+async fn writer(pool: &SqlitePool) -> Result<PoolConnection<Sqlite>> {
+    let busy = |error: &sqlx::Error| {
+        let database = error.as_database_error();
+        database.and_then(|e| e.code()).is_some_and(|code| code == "5" || code == "261")
+    };
+    for _ in 0..WAL_TRIES {
+        match pool.acquire().await {
+            Err(error) if busy(&error) => tokio::time::sleep(WAL_PAUSE).await,
+            other => return Ok(other?),
+        }
+    }
+    Ok(pool.acquire().await?)
 }
 
 /// A database that lives as long as its one connection.

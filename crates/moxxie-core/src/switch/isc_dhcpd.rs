@@ -103,6 +103,7 @@ impl Dialect for IscDhcpd {
             "boot_url",
             "arch",
             "secure_boot",
+            "loader",
             "stage2",
             "leases",
         ]

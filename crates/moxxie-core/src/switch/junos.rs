@@ -50,6 +50,7 @@ impl Dialect for Junos {
             "boot_url",
             "arch",
             "secure_boot",
+            "loader",
             "stage2",
             "vlan",
             "leases",

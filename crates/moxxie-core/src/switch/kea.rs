@@ -214,6 +214,7 @@ impl Dialect for Kea {
             "boot_url",
             "arch",
             "secure_boot",
+            "loader",
             "stage2",
             "leases",
         ]

@@ -27,6 +27,10 @@ pub const KEYS: &[(&str, &str)] = &[
     ),
     ("secure_boot", "yes: UEFI machines load the signed shim first; default: no"),
     (
+        "loader",
+        "for UEFI: ipxe (default) has network drivers of its own, snponly uses the firmware's; take it where ipxe hangs at initialising devices",
+    ),
+    (
         "stage2",
         "how iPXE finds the menu: auto (default), class (DHCP tells it) or embedded (the loader knows)",
     ),
@@ -151,6 +155,8 @@ pub struct Network {
     pub arches: Vec<Arch>,
     /// Whether UEFI machines load the signed shim.
     pub secure_boot: bool,
+    /// Whether UEFI machines load the build that uses the firmware's network driver.
+    pub snponly: bool,
     /// How iPXE finds the menu.
     pub stage2: Stage,
     /// The machines' VLAN.
@@ -196,18 +202,19 @@ impl Network {
 
     /// The file that a kind of client loads first: a name for TFTP, or a whole URL for HTTP boot.
     pub fn loader(&self, arch: Arch) -> String {
+        let stem = if self.snponly { "snponly" } else { "ipxe" };
         let file = match (arch, self.secure_boot) {
-            (Arch::Bios, _) => "undionly.kpxe",
+            (Arch::Bios, _) => "undionly.kpxe".to_owned(),
             // There is no signed chain for 32-bit UEFI.
-            (Arch::Ia32, _) => "ipxe-i386.efi",
-            (Arch::X64 | Arch::HttpX64, false) => "ipxe.efi",
-            (Arch::X64 | Arch::HttpX64, true) => "ipxe-sb-shimx64.efi",
-            (Arch::Arm64 | Arch::HttpArm64, false) => "ipxe-arm64.efi",
-            (Arch::Arm64 | Arch::HttpArm64, true) => "ipxe-arm64-sb-shimaa64.efi",
+            (Arch::Ia32, _) => format!("{stem}-i386.efi"),
+            (Arch::X64 | Arch::HttpX64, false) => format!("{stem}.efi"),
+            (Arch::X64 | Arch::HttpX64, true) => format!("{stem}-sb-shimx64.efi"),
+            (Arch::Arm64 | Arch::HttpArm64, false) => format!("{stem}-arm64.efi"),
+            (Arch::Arm64 | Arch::HttpArm64, true) => format!("{stem}-arm64-sb-shimaa64.efi"),
         };
         match arch.is_http() {
             true => format!("{}/boot/firmware/{file}", self.boot_url.origin()),
-            false => file.to_owned(),
+            false => file,
         }
     }
 
@@ -405,6 +412,7 @@ impl Reader<'_> {
         let pool = self.pool(subnet);
         let dns = self.dns(gateway);
         let secure_boot = self.one_of("secure_boot", &[("no", false), ("yes", true)], false);
+        let snponly = self.one_of("loader", &[("ipxe", false), ("snponly", true)], false);
         let stages = [("auto", Stage::Auto), ("class", Stage::Class), ("embedded", Stage::Embedded)];
         let stage2 = self.one_of("stage2", &stages, Stage::Auto);
         let leases = self.leases(known, subnet);
@@ -421,6 +429,7 @@ impl Reader<'_> {
             boot_url,
             arches,
             secure_boot,
+            snponly,
             stage2,
             vlan: self.parse("vlan"),
             leases,

@@ -109,7 +109,18 @@ impl Dialect for OpenWrt {
     }
 
     fn reads(&self) -> &'static [&'static str] {
-        &["subnet", "gateway", "next_server", "tftp", "boot_url", "arch", "secure_boot", "stage2", "leases"]
+        &[
+            "subnet",
+            "gateway",
+            "next_server",
+            "tftp",
+            "boot_url",
+            "arch",
+            "secure_boot",
+            "loader",
+            "stage2",
+            "leases",
+        ]
     }
 
     fn write(&self, network: &Network) -> Result<Written, Problem> {

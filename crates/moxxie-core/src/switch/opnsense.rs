@@ -31,7 +31,18 @@ impl Dialect for Opnsense {
     }
 
     fn reads(&self) -> &'static [&'static str] {
-        &["subnet", "interface", "next_server", "tftp", "boot_url", "arch", "secure_boot", "stage2", "leases"]
+        &[
+            "subnet",
+            "interface",
+            "next_server",
+            "tftp",
+            "boot_url",
+            "arch",
+            "secure_boot",
+            "loader",
+            "stage2",
+            "leases",
+        ]
     }
 
     fn write(&self, network: &Network) -> Result<Written, Problem> {

@@ -35,7 +35,7 @@ impl Dialect for Unifi {
     }
 
     fn reads(&self) -> &'static [&'static str] {
-        &["subnet", "next_server", "tftp", "boot_url", "arch", "secure_boot", "stage2", "vlan"]
+        &["subnet", "next_server", "tftp", "boot_url", "arch", "secure_boot", "loader", "stage2", "vlan"]
     }
 
     fn write(&self, network: &Network) -> Result<Written, Problem> {

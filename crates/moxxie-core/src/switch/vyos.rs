@@ -36,6 +36,7 @@ impl Dialect for Vyos {
             "boot_url",
             "arch",
             "secure_boot",
+            "loader",
             "stage2",
             "leases",
         ]

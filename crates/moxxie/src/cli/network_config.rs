@@ -14,7 +14,7 @@ use std::process::ExitCode;
 /// Which vendor, and its parameters.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example:
-  moxxie network-config                       the vendors, and what each lets you choose
+  moxxie network-config
   moxxie network-config mikrotik subnet=10.0.0.0/24 interface=bridge1
   moxxie network-config kea leases=static > kea-dhcp4.conf
   moxxie network-config mikrotik --undo

@@ -37,7 +37,7 @@ async fn the_site_fills_in_what_is_left_out() {
     let site = Site::with(toml).await;
     let answer = site.get(&format!("{ROUTE}?vendor=dnsmasq&format=json")).await.is(200).json();
     let script = answer["script"].as_str().unwrap();
-    assert!(script.contains("dhcp-boot=tag:ipxe,http://boot.example:8080/boot/menu.ipxe"), "{script}");
+    assert!(script.contains("tag:moxxie_ipxe,http://boot.example:8080/boot/menu.ipxe\n"), "{script}");
     assert!(script.contains("10.9.0.0/16") && script.contains("255.255.0.0"), "{script}");
     for key in ["undo", "warnings", "verify", "sources", "title", "companions"] {
         assert!(!answer[key].is_null(), "{key}");

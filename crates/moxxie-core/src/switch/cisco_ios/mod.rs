@@ -52,6 +52,7 @@ impl Dialect for CiscoIos {
             "boot_url",
             "arch",
             "secure_boot",
+            "loader",
             "stage2",
             "vlan",
             "leases",

@@ -58,6 +58,7 @@ impl Dialect for Dnsmasq {
             "boot_url",
             "arch",
             "secure_boot",
+            "loader",
             "stage2",
             "leases",
         ]

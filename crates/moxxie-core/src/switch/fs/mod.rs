@@ -120,6 +120,7 @@ impl Dialect for Fs {
             "boot_url",
             "arch",
             "secure_boot",
+            "loader",
             "stage2",
             "vlan",
             "leases",

@@ -57,6 +57,7 @@ impl Dialect for Mikrotik {
             "boot_url",
             "arch",
             "secure_boot",
+            "loader",
             "stage2",
             "vlan",
             "leases",

@@ -29,7 +29,7 @@ impl Dialect for Windows {
     }
 
     fn reads(&self) -> &'static [&'static str] {
-        &["subnet", "next_server", "tftp", "boot_url", "arch", "secure_boot", "stage2", "leases"]
+        &["subnet", "next_server", "tftp", "boot_url", "arch", "secure_boot", "loader", "stage2", "leases"]
     }
 
     fn write(&self, network: &Network) -> Result<Written, Problem> {

@@ -31,7 +31,7 @@ const PART: u32 = 500;
     ("subnet" = Option<String>, Query, description = "the machines' network; also: gateway, dns, interface, uplink, dhcp_server, pool, next_server, vlan"),
     ("tftp" = Option<String>, Query, description = "switch (default) or moxxie"),
     ("boot_url" = Option<String>, Query, description = "default: this server's menu"),
-    ("arch" = Option<String>, Query, description = "bios,ia32,x64,arm64,http-x64,http-arm64; also: secure_boot, stage2"),
+    ("arch" = Option<String>, Query, description = "bios,ia32,x64,arm64,http-x64,http-arm64; also: secure_boot, loader, stage2"),
     ("leases" = Option<String>, Query, description = "static: fixed addresses for assigned machines"),
 ), responses(
     (status = 200, description = "the configuration; as JSON with undo, warnings, how to verify, sources", content(
