@@ -10,8 +10,9 @@ SWITCH_HTTP=$LAB_URL/boot/firmware
 # lab_switch [dnsmasq|kea|dhcpd]: the site's server, configured by `moxxie network-config` and by nothing else.
 # Needs start_server. dnsmasq hands out the loaders itself; for Kea and dhcpd, which cannot, Moxxie does.
 lab_switch() {
-    local server=${1:-dnsmasq}
-    moxxie firmware import > "$WORK/firmware.out"
+    local server=${1:-dnsmasq} loaders=()
+    [[ $server != *-embedded ]] || loaders=("$LAB_IPXE")
+    moxxie firmware import "${loaders[@]}" > "$WORK/firmware.out"
     switch_config "$server" "$WORK/$server.conf"
     switch_start "$server" "$WORK/$server.conf"
 }
@@ -33,6 +34,7 @@ config_dnsmasq() { config_generated dnsmasq; }
 config_kea() { config_generated kea tftp=moxxie; }
 config_dhcpd() { config_generated isc-dhcpd tftp=moxxie; }
 
+config_dnsmasq_embedded() { config_generated dnsmasq stage2=embedded tftp=moxxie; }
 config_dnsmasq_proxy() { config_generated dnsmasq mode=proxy tftp=moxxie arch=bios,ia32,x64,arm64; }
 
 config_dnsmasq_loop() { config_dnsmasq | sed '/set:moxxie_ipxe/d; /tag:moxxie_ipxe/d'; }

@@ -86,6 +86,13 @@ fn page(dialect: &dyn Dialect) -> String {
     );
     let _ = writeln!(out, "## What goes wrong\n");
     list(&mut out, guide.traps, false);
+    let symptoms: Vec<String> = moxxie_core::trouble::for_dialect(name)
+        .map(|symptom| format!("[{}](../symptoms.md#{})", symptom.title, symptom.id))
+        .collect();
+    if !symptoms.is_empty() {
+        let _ = writeln!(out, "\nSymptoms that this vendor's settings cause or cure:\n");
+        list(&mut out, &symptoms.iter().map(String::as_str).collect::<Vec<_>>(), false);
+    }
     let _ = writeln!(out, "\n## What was checked\n");
     list(&mut out, guide.checked, false);
     let _ = writeln!(out, "\nSources: {}.", written.sources.join("; "));
