@@ -17,6 +17,7 @@ use std::process::ExitCode;
   moxxie network-config
   moxxie network-config mikrotik subnet=10.0.0.0/24 interface=bridge1
   moxxie network-config kea leases=static > kea-dhcp4.conf
+  moxxie network-config fs --companion dnsmasq.conf
   moxxie network-config mikrotik --undo
   moxxie network-config mikrotik --compare export.rsc")]
 pub struct NetworkConfigArgs {
@@ -28,6 +29,9 @@ pub struct NetworkConfigArgs {
     /// Print what takes the configuration away again.
     #[arg(long, conflicts_with = "compare")]
     undo: bool,
+    /// Print a file that belongs beside it, such as the DHCP server's that a switch relays to.
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["undo", "compare"])]
+    companion: Option<String>,
     /// Say how this running configuration differs (RouterOS: /export; others: show running-config). `-` reads standard input.
     #[arg(long, value_name = "FILE")]
     compare: Option<PathBuf>,
@@ -45,7 +49,7 @@ fn pair(text: &str) -> Result<(String, String), &'static str> {
 /// Runs `moxxie network-config`.
 pub async fn run(options: &ClientOptions, args: NetworkConfigArgs) -> anyhow::Result<ExitCode> {
     let Some(vendor) = args.vendor else {
-        if args.undo || args.compare.is_some() {
+        if args.undo || args.compare.is_some() || args.companion.is_some() {
             bail!("name the vendor: moxxie network-config mikrotik …");
         }
         list(options)?;
@@ -63,9 +67,27 @@ pub async fn run(options: &ClientOptions, args: NetworkConfigArgs) -> anyhow::Re
     for warning in reply["warnings"].as_array().into_iter().flatten().filter_map(Value::as_str) {
         out::note(format!("note: {}", out::one_line(warning)));
     }
-    if !out::object(options.output, &reply)? {
-        let key = if args.undo { "undo" } else { "script" };
-        out::text(reply[key].as_str().with_context(|| format!("the server's answer has no {key}"))?)?;
+    if out::object(options.output, &reply)? {
+        return Ok(ExitCode::SUCCESS);
+    }
+    let companions = reply["companions"].as_array().map_or(&[][..], Vec::as_slice);
+    let names = || companions.iter().filter_map(|file| file["name"].as_str()).collect::<Vec<_>>().join(", ");
+    let (what, text) = match &args.companion {
+        Some(name) => {
+            let Some(file) = companions.iter().find(|file| file["name"] == **name) else {
+                match names().as_str() {
+                    "" => bail!("nothing belongs beside this configuration"),
+                    names => bail!("no {name} belongs beside this configuration; there are: {names}"),
+                }
+            };
+            ("companion", &file["script"])
+        }
+        None if args.undo => ("undo", &reply["undo"]),
+        None => ("script", &reply["script"]),
+    };
+    out::text(text.as_str().with_context(|| format!("the server's answer has no {what}"))?)?;
+    if what == "script" && !companions.is_empty() {
+        out::note(format!("note: with it goes: {} (--companion NAME prints it)", out::one_line(&names())));
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -168,6 +190,19 @@ mod tests {
         );
         let refused = go(&fake.url, &["dnsmasq", "vlan=x"]).await.unwrap_err().to_string();
         assert!(refused.contains("a VLAN is a number"), "{refused}");
+    }
+
+    #[tokio::test]
+    async fn what_belongs_beside_it() {
+        let answer = || {
+            let file = json!({"name": "dnsmasq.conf", "script": "port=0\n"});
+            Answer::json(200, json!({"script": "x\n", "undo": "y\n", "warnings": [], "companions": [file]}))
+        };
+        let fake = Fake::start(vec![answer(), answer(), answer()]);
+        assert!(go(&fake.url, &["fs"]).await.is_ok());
+        assert!(go(&fake.url, &["fs", "--companion", "dnsmasq.conf"]).await.is_ok());
+        let none = go(&fake.url, &["fs", "--companion", "kea.conf"]).await.unwrap_err().to_string();
+        assert!(none.ends_with("there are: dnsmasq.conf"), "{none}");
     }
 
     #[tokio::test]
