@@ -60,7 +60,7 @@ fn page(dialect: &dyn Dialect) -> String {
         }
     }
     for (key, meaning) in KEYS.iter().filter(|(key, _)| dialect.reads().contains(key)) {
-        let _ = writeln!(out, "- `{key}=`: {meaning}");
+        let _ = writeln!(out, "- `{key}=`: {}", dialect.means(key).unwrap_or(meaning));
     }
     let _ = writeln!(out, "\n## Apply\n");
     list(&mut out, guide.apply, true);

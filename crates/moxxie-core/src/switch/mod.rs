@@ -27,7 +27,7 @@ pub mod windows;
 
 pub use name::{Arch, BootUrl, Name, NameError, Vlan, quotable};
 pub use network::{Choice, KEYS, Known, Lease, Network, Pool, Problem, Range, Stage, Tftp};
-pub use text::{Remarks, comment_block};
+pub use text::{KNOWS_AUTOEXEC, Remarks, comment_block};
 
 /// Every dialect, in the order people see them.
 pub static DIALECTS: &[&dyn Dialect] = &[
@@ -76,6 +76,11 @@ pub trait Dialect: Sync {
     /// The parameters out of [`KEYS`] that this dialect makes use of. Others that are given get a
     /// warning, because somebody believes in them.
     fn reads(&self) -> &'static [&'static str];
+
+    /// What a parameter means here, where the general words of [`KEYS`] are too wide.
+    fn means(&self, _key: &str) -> Option<&'static str> {
+        None
+    }
 
     /// The configuration, its undo and what to know about both.
     fn write(&self, network: &Network) -> Result<Written, Problem>;

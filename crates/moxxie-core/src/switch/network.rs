@@ -147,6 +147,8 @@ pub struct Network {
     pub pool: Option<Pool>,
     /// The TFTP server.
     pub next_server: Ipv4Addr,
+    /// Whether somebody named it; else it is the default for `tftp`.
+    pub next_server_given: bool,
     /// Who that is.
     pub tftp: Tftp,
     /// What iPXE is to load.
@@ -193,6 +195,11 @@ impl Network {
             Some((choice.key, value))
         };
         Network { choices: dialect.choices().iter().filter_map(choose).collect(), ..self.clone() }
+    }
+
+    /// `10-0-0-0`: tells the networks of one device apart in the names of what is made there.
+    pub fn label(&self) -> String {
+        self.subnet.network().to_string().replace('.', "-")
     }
 
     /// Whether this kind of client is served.
@@ -404,13 +411,33 @@ impl Reader<'_> {
                 gateway
             }
         };
+        let next_server_given = self.text("next_server").is_some();
         let arches = self.arches();
         let https = boot_url.is_https();
         if https && arches.contains(&Arch::Bios) {
             self.warnings.push("the boot URL is https, which BIOS builds of iPXE do not speak: give boot_url=http://… or arch without bios".into());
         }
-        let pool = self.pool(subnet);
         let dns = self.dns(gateway);
+        let pool = self.pool(subnet);
+        let taken = [
+            ("gateway", Some(gateway)),
+            ("next_server", Some(next_server)),
+            ("address of Moxxie", boot_url.address()),
+        ];
+        if let Some(Pool::Range(range)) = &pool {
+            let held = |(_, address): &(&str, Option<Ipv4Addr>)| {
+                address.is_some_and(|address| (range.first..=range.last).contains(&address))
+            };
+            if let Some((what, _)) = taken.iter().find(|taken| held(taken)) {
+                let Range { first, last } = range;
+                self.refuse(
+                    "pool",
+                    format!(
+                        "{first}-{last} holds the {what}, which would be handed out: give a range without it"
+                    ),
+                );
+            }
+        }
         let secure_boot = self.one_of("secure_boot", &[("no", false), ("yes", true)], false);
         let snponly = self.one_of("loader", &[("ipxe", false), ("snponly", true)], false);
         let stages = [("auto", Stage::Auto), ("class", Stage::Class), ("embedded", Stage::Embedded)];
@@ -425,6 +452,7 @@ impl Reader<'_> {
             dhcp_server: self.parse("dhcp_server"),
             pool,
             next_server,
+            next_server_given,
             tftp,
             boot_url,
             arches,
@@ -436,6 +464,19 @@ impl Reader<'_> {
             warnings: std::mem::take(&mut self.warnings),
             choices,
         };
+        for arch in network.arches.iter().filter(|arch| arch.is_http()) {
+            let url = network.loader(*arch);
+            if url.len() > BootUrl::MAX {
+                self.refuse(
+                    "boot_url",
+                    format!(
+                        "the loader's URL {url} would have {} bytes: DHCP has room for {}",
+                        url.len(),
+                        BootUrl::MAX
+                    ),
+                );
+            }
+        }
         if self.problems.is_empty() { Ok(network) } else { Err(self.problems) }
     }
 

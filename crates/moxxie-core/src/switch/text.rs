@@ -2,6 +2,10 @@
 
 use super::Network;
 
+/// Which builds of iPXE fetch `autoexec.ipxe` from the TFTP server they came from: those after 17
+/// January 2022 (ipxe/ipxe, src/interface/efi/efi_autoexec.c). Debian 13's was seen to.
+pub const KNOWS_AUTOEXEC: &str = "iPXE built after January 17, 2022: 2.0 and Debian 13's package are, 1.21.1, Debian 12's and every 20220113 package are not";
+
 /// The remarks at the head of a script.
 #[derive(Debug, Clone, Copy)]
 pub struct Remarks<'a> {
