@@ -45,10 +45,12 @@ impl FromStr for Name {
         if !(1..=63).contains(&text.len()) {
             return Err(NameError::new("a name has 1 to 63 characters"));
         }
-        let wrong = |c: &char| !(c.is_ascii_alphanumeric() || " ._/:@+-".contains(*c));
+        let wrong = |c: &char| !(c.is_ascii_alphanumeric() || " ._/:@-".contains(*c));
         if let Some(wrong) = text.chars().find(wrong) {
             return Err(NameError::new(format!(
-                "{wrong:?} cannot stand in a name here: letters, digits, spaces and . _ / : @ + - can"
+                "{wrong:?} cannot stand in a name here: letters, digits, spaces and . _ / : @ - can{}",
+                // What forms and many libraries make of a space; here it would go unnoticed.
+                if wrong == '+' { ". A space in a URL is %20" } else { "" }
             )));
         }
         if !text.starts_with(|c: char| c.is_ascii_alphanumeric())
@@ -310,6 +312,7 @@ mod tests {
             "a(b",
             "a=b",
             "a,b",
+            "a+b",
             "é",
             "a\u{202e}b",
             &long,

@@ -35,7 +35,10 @@ pub const KEYS: &[(&str, &str)] = &[
         "how iPXE finds the menu: auto (default), class (DHCP tells it) or embedded (the loader knows)",
     ),
     ("vlan", "the machines' VLAN, 1 to 4094"),
-    ("leases", "static: a fixed address for each assigned machine whose address is known; default: none"),
+    (
+        "leases",
+        "static: a fixed address for each assigned machine that has the parameter ip or address; seen: else where it was seen last; default: none",
+    ),
 ];
 
 /// What a dialect lets one choose; the first value is the default.
@@ -392,7 +395,10 @@ impl Reader<'_> {
         if gateway.is_some_and(|address| !inside(address)) {
             self.refuse("gateway", format!("is not a host of {subnet}: machines could not reach it"));
         }
-        let gateway = gateway.or_else(|| subnet.hosts().next()).unwrap_or(subnet.addr());
+        let gateway = gateway
+            .filter(|address| inside(*address))
+            .or_else(|| subnet.hosts().next())
+            .unwrap_or(subnet.addr());
         let tftp = self.one_of("tftp", &[("switch", Tftp::Switch), ("moxxie", Tftp::Moxxie)], Tftp::Switch);
         if tftp == Tftp::Moxxie && !known.tftp {
             self.warnings.push("tftp=moxxie: this server has no TFTP listener yet; start it with moxxie serve --tftp 0.0.0.0:69".into());
@@ -411,6 +417,9 @@ impl Reader<'_> {
                 gateway
             }
         };
+        if next_server == subnet.network() || next_server == subnet.broadcast() {
+            self.refuse("next_server", format!("is no host of {subnet}"));
+        }
         let next_server_given = self.text("next_server").is_some();
         let arches = self.arches();
         let https = boot_url.is_https();
@@ -418,6 +427,9 @@ impl Reader<'_> {
             self.warnings.push("the boot URL is https, which BIOS builds of iPXE do not speak: give boot_url=http://… or arch without bios".into());
         }
         let dns = self.dns(gateway);
+        if dns.iter().any(|address| *address == subnet.network() || *address == subnet.broadcast()) {
+            self.refuse("dns", format!("holds an address that is no host of {subnet}"));
+        }
         let pool = self.pool(subnet);
         let taken = [
             ("gateway", Some(gateway)),
@@ -442,7 +454,12 @@ impl Reader<'_> {
         let snponly = self.one_of("loader", &[("ipxe", false), ("snponly", true)], false);
         let stages = [("auto", Stage::Auto), ("class", Stage::Class), ("embedded", Stage::Embedded)];
         let stage2 = self.one_of("stage2", &stages, Stage::Auto);
-        let leases = self.leases(known, subnet);
+        let taken: Vec<Ipv4Addr> = [Some(gateway), Some(next_server), boot_url.address()]
+            .into_iter()
+            .flatten()
+            .chain(dns.clone())
+            .collect();
+        let leases = self.leases(known, subnet, &taken);
         let network = Network {
             subnet,
             gateway,
@@ -464,6 +481,18 @@ impl Reader<'_> {
             warnings: std::mem::take(&mut self.warnings),
             choices,
         };
+        let range = network.range();
+        if !matches!(network.pool, Some(Pool::Range(_)))
+            && taken.iter().any(|a| (range.first..=range.last).contains(a))
+        {
+            self.refuse("subnet", format!("{subnet} has no address left for machines"));
+        }
+        if network.interface.is_some() && network.interface == network.uplink {
+            self.refuse(
+                "uplink",
+                "is the same as interface: one leads to the machines, the other to the DHCP server",
+            );
+        }
         for arch in network.arches.iter().filter(|arch| arch.is_http()) {
             let url = network.loader(*arch);
             if url.len() > BootUrl::MAX {
@@ -493,6 +522,10 @@ impl Reader<'_> {
                 }
             }
         };
+        let nobody = |address: &Ipv4Addr| !address.is_loopback() && usable(&address.to_string()).is_none();
+        if url.address().as_ref().is_some_and(nobody) {
+            self.refuse("boot_url", format!("{} is no machine's address", url.host()));
+        }
         if url.address().is_some_and(|address| address.is_loopback()) || url.host() == "localhost" {
             self.warnings.push(format!(
                 "{url} is this computer only, machines cannot reach it: give boot_url=, or set public_url"
@@ -572,33 +605,50 @@ impl Reader<'_> {
         Some(Pool::Range(Range { first, last }))
     }
 
-    fn leases(&mut self, known: &Known, subnet: Ipv4Net) -> Vec<Lease> {
-        if !self.one_of("leases", &[("none", false), ("static", true)], false) {
-            return Vec::new();
-        }
-        let (mut leases, elsewhere): (Vec<Lease>, Vec<Lease>) =
-            known.leases.iter().cloned().partition(|lease| subnet.contains(&lease.address));
-        if !elsewhere.is_empty() {
-            self.warnings.push(format!(
-                "{} assigned machines have addresses outside {subnet} and are left out",
-                elsewhere.len()
-            ));
-        }
+    /// `taken`: what stands in the network already.
+    fn leases(&mut self, known: &Known, subnet: Ipv4Net, taken: &[Ipv4Addr]) -> Vec<Lease> {
+        let values = [("none", None), ("static", Some(false)), ("seen", Some(true))];
+        let Some(seen) = self.one_of("leases", &values, None) else { return Vec::new() };
+        let mut leases = known.leases.clone();
         leases.sort_by_key(|lease| lease.mac);
-        let mut seen = BTreeMap::new();
+        let mut elsewhere = 0;
+        let mut holders = BTreeMap::new();
         let mut kept = Vec::new();
         for lease in leases {
-            match seen.insert(lease.address, lease.mac) {
-                None => kept.push(lease),
-                Some(other) => self.warnings.push(format!(
-                    "{} and {other} are both known at {}: neither name wins, so {} is left out",
-                    lease.mac, lease.address, lease.mac
-                )),
-            }
+            let Lease { mac, node, address, .. } = &lease;
+            let why = if !subnet.contains(address) {
+                elsewhere += 1;
+                continue;
+            } else if *address == subnet.network() || *address == subnet.broadcast() {
+                "which is no machine's".to_owned()
+            } else if taken.contains(address) {
+                "which router, name server, TFTP server or Moxxie have".to_owned()
+            } else if let Some(other) = holders.get(address) {
+                format!("which {other} has, too")
+            } else {
+                holders.insert(*address, *mac);
+                kept.push(lease);
+                continue;
+            };
+            self.warnings.push(format!("{node} ({mac}) is left out: its address is {address}, {why}"));
+        }
+        if elsewhere > 0 {
+            self.warnings.push(format!(
+                "{elsewhere} assigned machines have addresses outside {subnet} and are left out"
+            ));
         }
         if kept.is_empty() {
-            self.warnings
-                .push("leases=static: no assigned machine has a known address in this network".into());
+            self.warnings.push(
+                "no assigned machine has a known address in this network: give it one with the parameter ip"
+                    .into(),
+            );
+        } else if seen {
+            let list: Vec<String> =
+                kept.iter().map(|lease| format!("{} {}", lease.node, lease.address)).collect();
+            self.warnings.push(format!(
+                "leases=seen: where no address is written down, the one it was seen at is taken, and anybody in the network can have asked in a machine's name. Check them: {}",
+                list.join(", ")
+            ));
         }
         kept
     }

@@ -66,7 +66,11 @@ async fn assigned_machines_get_the_address_they_are_known_by() {
         .await
         .is(200);
     site.events("").await;
-    let answer = script("&leases=static").await;
+    // Who says what firmware and address it has is not to be believed without a word.
+    let written_down = script("&leases=static").await["script"].as_str().unwrap().to_owned();
+    let hosts: Vec<&str> = written_down.lines().filter(|line| line.starts_with("dhcp-host=")).collect();
+    assert_eq!(hosts, ["dhcp-host=52:54:00:00:00:01,10.0.0.51,cp-1"]);
+    let answer = script("&leases=seen").await;
     let text = answer["script"].as_str().unwrap();
     let hosts: Vec<&str> = text.lines().filter(|line| line.starts_with("dhcp-host=")).collect();
     assert_eq!(

@@ -32,7 +32,7 @@ const PART: u32 = 500;
     ("tftp" = Option<String>, Query, description = "switch (default) or moxxie"),
     ("boot_url" = Option<String>, Query, description = "default: this server's menu"),
     ("arch" = Option<String>, Query, description = "bios,ia32,x64,arm64,http-x64,http-arm64; also: secure_boot, loader, stage2"),
-    ("leases" = Option<String>, Query, description = "static: fixed addresses for assigned machines"),
+    ("leases" = Option<String>, Query, description = "static: fixed addresses for assigned machines that have the parameter ip or address; seen: else where they were seen last"),
 ), responses(
     (status = 200, description = "the configuration; as JSON with undo, warnings, how to verify, sources", content(
         (String = "text/plain"), (Value = "application/json"))),
@@ -68,13 +68,21 @@ pub async fn get(
         .collect();
     let config = app.config();
     let mut known = known(&config, &headers, door);
-    if given.iter().any(|(key, value)| key == "leases" && value == "static") {
-        known.leases = leases(&app).await?;
+    match given.iter().find(|(key, _)| key == "leases").map(|(_, value)| value.as_str()) {
+        Some("static") => known.leases = leases(&app, false).await?,
+        Some("seen") => known.leases = leases(&app, true).await?,
+        _ => {}
     }
-    let network = Network::read(dialect, &given, &known).map_err(|problems| {
+    let mut network = Network::read(dialect, &given, &known).map_err(|problems| {
         let fields = problems.into_iter().map(|p| FieldError::new(format!("/{}", p.key), p.message));
         ApiError::fields(fields.collect())
     })?;
+    if config.public_url.is_none() && given.iter().all(|(key, _)| key != "boot_url") {
+        network.warnings.push(format!(
+            "{} is where you asked this server: check that machines reach it there, or set public_url",
+            network.boot_url.origin()
+        ));
+    }
     let written = dialect.write(&network).map_err(|p| ApiError::field(format!("/{}", p.key), p.message))?;
     if !as_json {
         return Ok(([(header::CONTENT_TYPE, "text/plain; charset=utf-8")], written.script).into_response());
@@ -124,11 +132,12 @@ fn one_network(networks: &Networks) -> Option<Ipv4Net> {
 }
 
 /// The assigned machines whose address is known: written down as the parameter `ip` or `address`,
-/// else where it was seen last.
-async fn leases(app: &App) -> Result<Vec<Lease>, StoreError> {
+/// else, if that is wanted, where it was seen last. What is seen is what somebody said of himself: by
+/// itself it decides nobody's address and nobody's boot file.
+async fn leases(app: &App, also_seen: bool) -> Result<Vec<Lease>, StoreError> {
     let store = app.read();
-    let seen: BTreeMap<_, _> =
-        store.assigned_machines().await?.into_iter().map(|seen| (seen.mac_address, seen)).collect();
+    let seen = if also_seen { store.assigned_machines().await? } else { Vec::new() };
+    let seen: BTreeMap<_, _> = seen.into_iter().map(|seen| (seen.mac_address, seen)).collect();
     let mut leases = Vec::new();
     let mut after: Option<String> = None;
     loop {
