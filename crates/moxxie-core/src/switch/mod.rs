@@ -88,6 +88,11 @@ pub trait Dialect: Sync {
     /// What a page about this vendor says around the script.
     fn guide(&self) -> Guide;
 
+    /// Of which configurations [`Dialect::compare`] says how they differ.
+    fn compared(&self) -> Option<&'static str> {
+        None
+    }
+
     /// How a running configuration differs from `wanted`, a script that [`Dialect::write`] made;
     /// `None` where this cannot be read.
     fn compare(&self, _wanted: &str, _running: &str) -> Option<Vec<Difference>> {

@@ -97,9 +97,8 @@ fn compare(options: &ClientOptions, vendor: &str, reply: &Value, running: &str) 
     let dialect = switch::find(vendor)
         .with_context(|| format!("this program does not know {vendor}; use the server's version"))?;
     let Some(differences) = dialect.compare(wanted, running) else {
-        let can: Vec<&str> =
-            DIALECTS.iter().filter(|d| d.compare("", "").is_some()).map(|d| d.name()).collect();
-        bail!("the configuration of {} cannot be compared; that of {} can", dialect.title(), can.join(", "));
+        let can = DIALECTS.iter().filter_map(|d| Some(format!("{} ({})", d.name(), d.compared()?)));
+        bail!("this configuration cannot be compared; these can: {}", can.collect::<Vec<_>>().join(", "));
     };
     let items: Vec<Value> = differences.iter().map(|d| json!(d)).collect();
     if !out::object(options.output, &json!({ "items": items }))? {

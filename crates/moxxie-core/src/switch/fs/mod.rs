@@ -166,6 +166,10 @@ impl Dialect for Fs {
         guide::GUIDE
     }
 
+    fn compared(&self) -> Option<&'static str> {
+        Some("show running-config of the families rgos and accton, set lines of picos")
+    }
+
     fn compare(&self, wanted: &str, running: &str) -> Option<Vec<Difference>> {
         compare::compare(wanted, running)
     }

@@ -80,6 +80,10 @@ impl Dialect for Mikrotik {
         guide::GUIDE
     }
 
+    fn compared(&self) -> Option<&'static str> {
+        Some("/export of RouterOS 6 and 7")
+    }
+
     fn compare(&self, wanted: &str, running: &str) -> Option<Vec<Difference>> {
         Some(compare::compare(wanted, running))
     }

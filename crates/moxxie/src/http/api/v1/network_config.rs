@@ -10,6 +10,7 @@ use axum::extract::State;
 use axum::http::{HeaderMap, header};
 use axum::response::{IntoResponse, Response};
 use ipnet::{IpNet, Ipv4Net};
+use moxxie_core::loader::{GENERATED, Loader};
 use moxxie_core::machine::MachineSeen;
 use moxxie_core::net::Networks;
 use moxxie_core::params::Params;
@@ -20,6 +21,8 @@ use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 
+/// Loaders read; nobody has more.
+const SHELF: u32 = 500;
 /// Assignments read at once.
 const PART: u32 = 500;
 
@@ -27,11 +30,24 @@ const PART: u32 = 500;
 #[utoipa::path(get, path = "/api/v1/boot/network-config", tag = "operations", security(("token" = ["viewer"])), params(
     ("vendor" = String, Query, description = "mikrotik, fs, dnsmasq, kea, …: an error lists them"),
     ("format" = Option<String>, Query, description = "text (default) or json; or by Accept"),
-    ("version" = Option<String>, Query, description = "what some vendors let one choose; also: family, mode"),
-    ("subnet" = Option<String>, Query, description = "the machines' network; also: gateway, dns, interface, uplink, dhcp_server, pool, next_server, vlan"),
+    ("version" = Option<String>, Query, description = "mikrotik: 7.16, 7.4 or 6, or a whole version number"),
+    ("family" = Option<String>, Query, description = "fs: rgos, accton, bdcom, centec or picos"),
+    ("mode" = Option<String>, Query, description = "what some vendors let one choose: relay, pool, proxy, …"),
+    ("subnet" = Option<String>, Query, description = "the machines' network, such as 10.0.0.0/24"),
+    ("gateway" = Option<String>, Query, description = "their router"),
+    ("dns" = Option<String>, Query, description = "their name servers, separated by commas"),
+    ("interface" = Option<String>, Query, description = "the device's interface towards the machines"),
+    ("uplink" = Option<String>, Query, description = "the port towards the DHCP server"),
+    ("dhcp_server" = Option<String>, Query, description = "the DHCP server's name on the device, or the address to relay to"),
+    ("pool" = Option<String>, Query, description = "a pool on the device, or a range such as 10.0.0.100-10.0.0.199"),
+    ("next_server" = Option<String>, Query, description = "the TFTP server's address"),
     ("tftp" = Option<String>, Query, description = "switch (default) or moxxie"),
     ("boot_url" = Option<String>, Query, description = "default: this server's menu"),
-    ("arch" = Option<String>, Query, description = "bios,ia32,x64,arm64,http-x64,http-arm64; also: secure_boot, loader, stage2"),
+    ("arch" = Option<String>, Query, description = "bios,ia32,x64,arm64,http-x64,http-arm64; default: all"),
+    ("secure_boot" = Option<String>, Query, description = "yes or no (default)"),
+    ("loader" = Option<String>, Query, description = "ipxe (default) or snponly"),
+    ("stage2" = Option<String>, Query, description = "auto (default), class or embedded"),
+    ("vlan" = Option<String>, Query, description = "1 to 4094"),
     ("leases" = Option<String>, Query, description = "static: fixed addresses for assigned machines that have the parameter ip or address; seen: else where they were seen last"),
 ), responses(
     (status = 200, description = "the configuration; as JSON with undo, warnings, how to verify, sources", content(
@@ -83,6 +99,11 @@ pub async fn get(
             network.boot_url.origin()
         ));
     }
+    match app.read().loaders(None, SHELF).await {
+        Ok(shelf) => network.warnings.extend(of_the_shelf(&network, &shelf)),
+        // The text does not depend on it.
+        Err(error) => network.warnings.push(format!("which loaders this server has is not known: {error}")),
+    }
     let written = dialect.write(&network).map_err(|p| ApiError::field(format!("/{}", p.key), p.message))?;
     if !as_json {
         return Ok(([(header::CONTENT_TYPE, "text/plain; charset=utf-8")], written.script).into_response());
@@ -100,6 +121,53 @@ pub async fn get(
         "companions": companions,
     }))
     .into_response())
+}
+
+/// What this server's own loaders mean for who is to fetch them from here.
+fn of_the_shelf(network: &Network, shelf: &[Loader]) -> Vec<String> {
+    let there = |file: &str| shelf.iter().find(|loader| loader.name.as_str() == file);
+    let mut files: Vec<String> = network.arches.iter().map(|arch| network.loader(*arch)).collect();
+    files.extend(network.files(&network.arches));
+    let names = files.iter().filter_map(|file| file.rsplit('/').next());
+    let mut missing: Vec<&str> =
+        names.filter(|file| there(file).is_none() && !GENERATED.contains(file)).collect();
+    missing.sort_unstable();
+    missing.dedup();
+    let mut warnings = Vec::new();
+    if !missing.is_empty() {
+        warnings.push(format!(
+            "this server does not have {}: machines of that kind cannot load it from here. moxxie firmware fetch gets all, moxxie firmware import what the distribution has",
+            missing.join(", ")
+        ));
+    }
+    let uefi = network.arches.iter().filter(|arch| **arch != Arch::Bios).map(|arch| network.loader(*arch));
+    let mut old: Vec<String> = uefi
+        .filter_map(|file| there(file.rsplit('/').next()?))
+        .filter_map(|loader| {
+            let version = loader.version.as_deref().filter(|version| too_old_for_autoexec(version))?;
+            Some(format!("{} is {version}", loader.name))
+        })
+        .collect();
+    old.dedup();
+    if !old.is_empty() {
+        warnings.push(format!(
+            "here {}, too old to look for autoexec.ipxe: with a switch that cannot tell iPXE from firmware it loads itself for ever. moxxie firmware fetch gets a newer one",
+            old.join(", ")
+        ));
+    }
+    warnings
+}
+
+/// Whether an iPXE of this version is from before January 17, 2022, as far as it says: the release
+/// 1.21.1 is from 2020, packages carry the date after "git".
+fn too_old_for_autoexec(version: &str) -> bool {
+    let digits = |text: &str| text.chars().filter(char::is_ascii_digit).take(8).collect::<String>();
+    match version.split_once("git") {
+        Some((_, rest)) if digits(rest.trim_start_matches('-')).len() == 8 => {
+            digits(rest.trim_start_matches('-')).as_str() < "20220117"
+        }
+        _ => version.starts_with("1.0") || version == "1.21.1" || version == "1.20.1",
+    }
 }
 
 /// Whether JSON is named and plain text is not.
@@ -176,5 +244,20 @@ fn arch(seen: &MachineSeen) -> Option<Arch> {
         ("efi", "x86_64" | "amd64") => Some(Arch::X64),
         ("efi", "arm64" | "aarch64") => Some(Arch::Arm64),
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::too_old_for_autoexec;
+
+    #[test]
+    fn ages_of_ipxe() {
+        for old in ["1.0.0+git-20190125.36a4c85-5.1", "1.21.1", "1.21.1+git20220113.fbbdc3926"] {
+            assert!(too_old_for_autoexec(old), "{old}");
+        }
+        for new in ["1.21.1+git20250501.dad20602+dfsg-1", "2.0.0", "2.0.0+ (g0ab22)", "1.21.1+"] {
+            assert!(!too_old_for_autoexec(new), "{new}");
+        }
     }
 }
