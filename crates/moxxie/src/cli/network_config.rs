@@ -2,14 +2,18 @@
 //! there differs from it.
 
 use crate::cli::ClientOptions;
-use crate::cli::input;
 use crate::cli::{FAILED, out};
 use anyhow::{Context as _, bail};
 use moxxie_core::switch::{self, DIALECTS, Dialect, Difference, KEYS};
 use reqwest::Method;
 use serde_json::{Value, json};
-use std::path::PathBuf;
+use std::fs::File;
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+
+/// Largest running configuration, in bytes.
+const LARGEST: u64 = 16 << 20;
 
 /// Which vendor, and its parameters.
 #[derive(Debug, clap::Args)]
@@ -56,7 +60,7 @@ pub async fn run(options: &ClientOptions, args: NetworkConfigArgs) -> anyhow::Re
         return Ok(ExitCode::SUCCESS);
     };
     // Before the server is asked: a file that cannot be read is the quicker answer.
-    let running = args.compare.as_deref().map(input::read).transpose()?;
+    let running = args.compare.as_deref().map(read).transpose()?;
     let mut query = vec![("vendor", vendor.as_str()), ("format", "json")];
     query.extend(args.parameters.iter().map(|(key, value)| (key.as_str(), value.as_str())));
     let path = ["api", "v1", "boot", "network-config"];
@@ -90,6 +94,20 @@ pub async fn run(options: &ClientOptions, args: NetworkConfigArgs) -> anyhow::Re
         out::note(format!("note: with it goes: {} (--companion NAME prints it)", out::one_line(&names())));
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// A running configuration. Comments in it may be in any encoding, and say nothing here.
+fn read(path: &Path) -> anyhow::Result<String> {
+    let mut bytes = Vec::new();
+    let read = match path == Path::new("-") {
+        true => std::io::stdin().lock().take(LARGEST + 1).read_to_end(&mut bytes),
+        false => File::open(path).and_then(|file| file.take(LARGEST + 1).read_to_end(&mut bytes)),
+    };
+    read.with_context(|| format!("cannot read {}", path.display()))?;
+    if bytes.len() as u64 > LARGEST {
+        bail!("{}: larger than {} MiB, which no configuration is", path.display(), LARGEST >> 20);
+    }
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 
 fn compare(options: &ClientOptions, vendor: &str, reply: &Value, running: &str) -> anyhow::Result<ExitCode> {

@@ -58,9 +58,8 @@ pub fn object(format: Format, value: &Value) -> io::Result<bool> {
     match format {
         Format::Table => Ok(false),
         Format::Json => {
-            // serde_json writes control characters as escapes: safe on a terminal.
             let json = serde_json::to_string_pretty(value).map_err(io::Error::other)?;
-            writeln!(io::stdout().lock(), "{json}")?;
+            writeln!(io::stdout().lock(), "{}", escaped(&json))?;
             Ok(true)
         }
         Format::Yaml => {
@@ -68,6 +67,25 @@ pub fn object(format: Format, value: &Value) -> io::Result<bool> {
             Ok(true)
         }
     }
+}
+
+/// JSON that is safe on a terminal. serde_json escapes the control characters of ASCII only; the
+/// others, and those that turn the direction of writing, stand in strings as they are, where an
+/// escape says the same.
+fn escaped(json: &str) -> String {
+    json.chars().fold(String::with_capacity(json.len()), |mut out, c| {
+        match c {
+            '\u{7f}'..='\u{9f}'
+            | '\u{200e}'
+            | '\u{200f}'
+            | '\u{2028}'..='\u{202e}'
+            | '\u{2066}'..='\u{2069}' => {
+                out += &format!("\\u{:04x}", u32::from(c));
+            }
+            c => out.push(c),
+        }
+        out
+    })
 }
 
 /// One column: its heading, and the key of the API's object that fills it.
@@ -201,6 +219,14 @@ pub fn size(bytes: u64) -> String {
 mod tests {
     use super::*;
     use serde_json::json;
+
+    #[test]
+    fn json_turns_no_terminal_around() {
+        let value = json!({"name": "a\u{9b}2J\u{202e}b"});
+        let text = escaped(&value.to_string());
+        assert_eq!(text, r#"{"name":"a\u009b2J\u202eb"}"#);
+        assert_eq!(serde_json::from_str::<Value>(&text).unwrap(), value);
+    }
 
     #[test]
     fn tables_are_plain() {
