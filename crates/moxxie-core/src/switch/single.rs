@@ -2,7 +2,7 @@
 //! serves, what the others need, how iPXE gets past the file that it was loaded from itself, and
 //! which addresses their pool must not hand out.
 
-use super::{Arch, KNOWS_AUTOEXEC, Lease, Network, Problem, Range, Stage, served};
+use super::{Arch, KNOWS_AUTOEXEC, Lease, Network, Problem, Range, Stage};
 use std::net::Ipv4Addr;
 
 /// The one file.
@@ -114,11 +114,6 @@ pub(super) fn exceptions_note(network: &Network, served: Arch) -> Vec<String> {
 pub(super) fn files(network: &Network, served: Arch) -> Vec<String> {
     let kinds: Vec<Arch> = std::iter::once(served).chain(exceptions(network, served)).collect();
     network.files(&kinds)
-}
-
-/// What to know where the device has no TFTP server and none was named.
-pub(super) fn no_tftp(network: &Network, vendor: &str) -> Option<String> {
-    served::tftp_note(network, vendor)
 }
 
 /// The addresses of the subnet that a pool must not hand out: all but the range, and in that the

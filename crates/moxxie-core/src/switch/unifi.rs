@@ -127,6 +127,7 @@ fn beside(network: &Network) -> Result<Written, Problem> {
     let script = head(network, "UniFi: a proxyDHCP server beside it", &warnings)
         + &steps(&[
             which(network),
+            "Write down what stands under Network Boot, TFTP Server and the custom options now: the way back needs it.".into(),
             "Network Boot: off. TFTP Server (option 66): empty. No custom option 43, 60, 66 or 67: two answers would contradict each other.".into(),
             "Put the proxyDHCP server into the same network: it has to hear the machines' broadcasts.".into(),
             files,
@@ -146,9 +147,9 @@ fn beside(network: &Network) -> Result<Written, Problem> {
 fn undo(network: &Network) -> String {
     steps(&[
         which(network),
-        "Put Network Boot and TFTP Server back to what you wrote down; off and empty if there was nothing."
+        "Put Network Boot, TFTP Server and custom options back to what you wrote down; off and empty if there was nothing."
             .into(),
-        "Stop the proxyDHCP server, if there is one beside it.".into(),
+        "Stop the proxyDHCP server, if there is one beside it, and take it out of DHCP Guarding.".into(),
         "Apply.".into(),
     ])
 }
@@ -177,7 +178,7 @@ const GUIDE: Guide = Guide {
         "The page says provisioning until the gateway has taken the settings over.",
     ],
     undo: &[
-        "Put the fields back to what you wrote down before: Network Boot and TFTP Server of the network are all that the steps change, and the trusted servers of DHCP Guarding.",
+        "Put the fields back to what you wrote down before: the steps change Network Boot, TFTP Server and custom options of the network, and the trusted servers of DHCP Guarding.",
     ],
     traps: &[
         "There is one boot server and one file name for a network: a BIOS machine that gets ipxe.efi, or the other way round, does not start.",
