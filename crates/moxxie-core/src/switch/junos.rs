@@ -2,8 +2,8 @@
 //!
 //! A pool's `option-match` looks at option 82 only, so there is no boot file by kind of client.
 
-use super::served::tftp_note;
-use super::single::single;
+use super::served::{self, tftp_note};
+use super::single::{doctor, single};
 use super::{
     Choice, Dialect, Guide, Name, NameError, Network, Pool, Problem, Remarks, Written, comment_block, relayed,
 };
@@ -182,7 +182,7 @@ fn relay(network: &Network) -> Result<Written, Problem> {
         script,
         undo,
         warnings,
-        verify: verify("show dhcp relay binding"),
+        verify: verify("show dhcp relay binding", served::doctor(network)),
         sources: SOURCES.to_vec(),
         companions: relayed::server_files(network, &targets)?,
     })
@@ -196,7 +196,7 @@ fn pool(network: &Network) -> Result<Written, Problem> {
     warnings.push("some releases do not have next-server: if the line is refused, leave it out; UEFI then asks the DHCP server itself for the file, so relay instead or put a TFTP server on its address".into());
     let file = Quoted::new("arch", &one.file)?;
     let server = network.next_server;
-    let verify = verify("show dhcp server binding");
+    let verify = verify("show dhcp server binding", doctor(network));
     let boot = |pool: &Quoted| {
         let attributes = format!("access address-assignment pool {pool} family inet dhcp-attributes");
         format!("set {attributes} boot-file {file}\nset {attributes} next-server {server}\n")
@@ -254,12 +254,8 @@ fn pool(network: &Network) -> Result<Written, Problem> {
     Ok(Written { script, undo, warnings, verify, sources: SOURCES.to_vec(), companions: Vec::new() })
 }
 
-fn verify(show: &str) -> Vec<String> {
-    vec![
-        "show | compare".into(),
-        show.into(),
-        "moxxie doctor dhcp --interface eth0, on a computer in the machines' VLAN".into(),
-    ]
+fn verify(show: &str, doctor: String) -> Vec<String> {
+    vec!["show | compare".into(), show.into(), doctor]
 }
 
 const SOURCES: &[&str] = &[
@@ -285,7 +281,6 @@ const GUIDE: Guide = Guide {
     ],
     traps: &[
         "Without delete-binding-on-renegotiation the relay drops the offer for a client that it knows already, so iPXE or a proxyDHCP answer hangs (KB30596).",
-        "With two addresses to relay to, Junos sends each request to both.",
         "A pool that overlaps an existing one is refused at commit: name the existing one with pool= and only its boot file is set.",
         "Reservations have no boot file of their own in Junos: machines of another kind need the relay.",
         "A machine that sends a client identifier which is not its MAC address may miss its reservation.",
@@ -293,7 +288,7 @@ const GUIDE: Guide = Guide {
     ],
     checked: &[
         "Checked for structure by Moxxie's own tests; not run on a device. No offline checker of the Junos grammar could be used.",
-        "Statements come from Juniper's reference; next-server is not in the lists of all releases. KB30596 shows delete-binding-on-renegotiation for all relay groups; that a single group takes it, too, was not tried.",
+        "Statements come from Juniper's reference; next-server is not in the lists of all releases. KB30596 shows delete-binding-on-renegotiation for all relay groups; that a single group takes it, too, and that each request goes to every address of a server group, was not tried.",
     ],
 };
 

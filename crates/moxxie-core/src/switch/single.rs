@@ -58,7 +58,7 @@ fn second_stage(network: &Network, arch: Arch) -> String {
             "iPXE is told undionly.kpxe again by this DHCP server, so it must have its script inside, or it loads itself for ever: make bin/undionly.kpxe EMBED=embed.ipxe, with {firmware}/embed.ipxe"
         ),
         _ => format!(
-            "iPXE is told its own file again by this DHCP server. It goes on to the menu because of autoexec.ipxe beside that file on the TFTP server ({firmware}/autoexec.ipxe). That takes {KNOWS_AUTOEXEC}; one that does not look for it loads itself for ever"
+            "iPXE is told its own file again by this DHCP server. It goes on to the menu because of autoexec.ipxe beside that file on the TFTP server ({firmware}/autoexec.ipxe). That takes {KNOWS_AUTOEXEC}. An older one loads itself for ever"
         ),
     }
 }
@@ -114,6 +114,14 @@ pub(super) fn exceptions_note(network: &Network, served: Arch) -> Vec<String> {
 pub(super) fn files(network: &Network, served: Arch) -> Vec<String> {
     let kinds: Vec<Arch> = std::iter::once(served).chain(exceptions(network, served)).collect();
     network.files(&kinds)
+}
+
+/// How to look at the wire, where everybody is told the same.
+pub(super) fn doctor(network: &Network) -> String {
+    format!(
+        "moxxie doctor dhcp --interface eth0, on another computer in {}: every kind of client, iPXE too, is told the file that the script names",
+        network.subnet
+    )
 }
 
 /// The addresses of the subnet that a pool must not hand out: all but the range, and in that the

@@ -2,8 +2,8 @@
 //! server and one file name per network, for all machines; who has several kinds puts a proxyDHCP
 //! server beside it.
 
-use super::served::tftp_note;
-use super::single::single;
+use super::served::{self, tftp_note};
+use super::single::{doctor, single};
 use super::{Choice, Dialect, Guide, Network, Problem, Remarks, Written, comment_block, relayed};
 
 /// UniFi.
@@ -102,7 +102,7 @@ fn fields(network: &Network) -> Result<Written, Problem> {
         script,
         undo: undo(network),
         warnings,
-        verify: verify(),
+        verify: verify(doctor(network)),
         sources: SOURCES.to_vec(),
         companions: Vec::new(),
     })
@@ -138,7 +138,7 @@ fn beside(network: &Network) -> Result<Written, Problem> {
         script,
         undo: undo(network),
         warnings,
-        verify: verify(),
+        verify: verify(served::doctor(network)),
         sources: SOURCES.to_vec(),
         companions: proxy,
     })
@@ -154,11 +154,8 @@ fn undo(network: &Network) -> String {
     ])
 }
 
-fn verify() -> Vec<String> {
-    vec![
-        "Start a machine and look at its screen: it names the file that it loads.".into(),
-        "moxxie doctor dhcp --interface eth0, on a computer in the machines' network".into(),
-    ]
+fn verify(doctor: String) -> Vec<String> {
+    vec!["Start a machine and look at its screen: it names the file that it loads.".into(), doctor]
 }
 
 const SOURCES: &[&str] = &[

@@ -5,7 +5,7 @@
 //! goes to header and option 67 alike, so both kinds of firmware and iPXE read the same.
 
 use super::dnsmasq::loaders::is_own;
-use super::single::{exception, exceptions_note, files, single};
+use super::single::{doctor, exception, exceptions_note, files, single};
 use super::{Dialect, Guide, NameError, Network, Pool, Problem, Remarks, Written};
 use std::fmt::{self, Write as _};
 
@@ -133,11 +133,7 @@ impl Dialect for Vyos {
             script,
             undo,
             warnings,
-            verify: vec![
-                "compare".into(),
-                "show dhcp server leases".into(),
-                "moxxie doctor dhcp --interface eth0, on a computer in the machines' network".into(),
-            ],
+            verify: vec!["compare".into(), "show dhcp server leases".into(), doctor(network)],
             sources: vec![
                 "vyos/vyos-1x: interface-definitions/service_dhcp-server.xml.in, include/dhcp/option-v4.xml.i, python/vyos/kea.py",
                 "structure checked by own tests; not run on a device",

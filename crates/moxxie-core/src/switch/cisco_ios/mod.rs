@@ -105,12 +105,8 @@ fn head(network: &Network, title: &str, warnings: &[String]) -> String {
     text.replace('?', ".") + "configure terminal\n"
 }
 
-fn verify(show: &str) -> Vec<String> {
-    vec![
-        show.into(),
-        "show ip dhcp binding".into(),
-        "moxxie doctor dhcp --interface eth0, on a computer in the machines' VLAN".into(),
-    ]
+fn verify(show: &str, doctor: String) -> Vec<String> {
+    vec![show.into(), "show ip dhcp binding".into(), doctor]
 }
 
 const SOURCES: &[&str] = &[

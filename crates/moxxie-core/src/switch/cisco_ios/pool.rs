@@ -1,7 +1,7 @@
 //! A pool of the switch's own, with one boot file.
 
 use super::super::dnsmasq::loaders::is_own;
-use super::super::single::{exception, exceptions_note, excluded, excluded_line, files, single};
+use super::super::single::{doctor, exception, exceptions_note, excluded, excluded_line, files, single};
 use super::super::{Arch, NameError, Network, Pool, Problem, Written};
 use super::word::Word;
 use super::{SOURCES, head, remark, verify};
@@ -65,7 +65,7 @@ pub(super) fn pool(network: &Network) -> Result<Written, Problem> {
         script,
         undo,
         warnings,
-        verify: verify("show running-config | section ip dhcp"),
+        verify: verify("show running-config | section ip dhcp", doctor(network)),
         sources: SOURCES.to_vec(),
         companions: Vec::new(),
     })

@@ -1,6 +1,6 @@
 //! Relay to a DHCP server that knows kinds of clients.
 
-use super::super::{Network, Problem, Written, relayed};
+use super::super::{Network, Problem, Written, relayed, served};
 use super::word::Word;
 use super::{SOURCES, head, remark, verify};
 use std::fmt::Write as _;
@@ -64,7 +64,7 @@ pub(super) fn relay(network: &Network) -> Result<Written, Problem> {
         script,
         undo,
         warnings,
-        verify: verify("show running-config | include helper-address"),
+        verify: verify("show running-config | include helper-address", served::doctor(network)),
         sources: SOURCES.to_vec(),
         companions: relayed::server_files(network, &targets)?,
     })

@@ -16,7 +16,9 @@ mod quote;
 mod rgos;
 mod tree;
 
-use super::{Choice, Dialect, Difference, Guide, Network, Problem, Remarks, Written, relayed};
+use super::{
+    Choice, Dialect, Difference, Guide, Network, Problem, Remarks, Written, relayed, served, single,
+};
 use job::{Job, Mode};
 use quote::{Port, Word};
 
@@ -158,7 +160,10 @@ impl Dialect for Fs {
         let script = remarks(apply.as_slice()).head(network, &lines.warnings) + &lines.script;
         let undo = remarks(&["Takes away what the script of the same values made."]).head(network, &[])
             + &lines.undo;
-        lines.verify.push("moxxie doctor dhcp --interface eth0 (on a computer in the machines' VLAN)".into());
+        lines.verify.push(match job.mode {
+            Mode::Pool => single::doctor(network),
+            Mode::Relay | Mode::Beside => served::doctor(network),
+        });
         Ok(Written {
             script,
             undo,
