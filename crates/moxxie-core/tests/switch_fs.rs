@@ -52,8 +52,6 @@ fn allowed(family: &str, parent: &str) -> &'static [&'static str] {
             "service dhcp",
             "no ip dhcp relay check server-id",
             "interface ",
-            "ip helper-address ",
-            "no ip helper-address ",
             "ip dhcp excluded-address ",
             "no ip dhcp excluded-address ",
             "ip dhcp pool ",
@@ -167,12 +165,25 @@ fn every_script_has_the_shape_of_its_family_and_agrees_with_itself() {
                     let all = fs().compare(&text.script, "").unwrap();
                     assert!(mode == "proxydhcp-beside" || !all.is_empty(), "{given:?}");
                 }
-                assert!(fs().compare(&text.undo, &text.script).is_none_or(|d| d.len() < 100));
+                names_what_it_undoes(&text);
             }
         }
     }
     // Pools of four families, and PicOS relays without a VLAN.
     assert_eq!((written, refused), (480 - 4 * 32 - 16, 4 * 32 + 16));
+}
+
+/// Compared with its undo, a script has too much by each line that the undo takes away.
+fn names_what_it_undoes(text: &Written) {
+    let found = fs().compare(&text.undo, &text.script).unwrap_or_default();
+    for line in commands(&text.undo).lines().map(str::trim) {
+        let gone = match (line.strip_prefix("no "), line.strip_prefix("set ")) {
+            (Some(gone), _) => gone.to_owned(),
+            (_, Some(changed)) => changed.rsplit_once(' ').unwrap().0.to_owned(),
+            _ => continue,
+        };
+        assert!(found.iter().any(|difference| difference.what.ends_with(&gone)), "{line}: {found:?}");
+    }
 }
 
 #[test]
@@ -196,9 +207,20 @@ fn a_relay_as_it_is_pasted() {
         "configure terminal\ninterface vlan 10\n no ip helper-address 10.0.9.11\n no ip helper-address 10.0.9.12\n exit\n\
          interface TenGigabitEthernet 0/1\n no spanning-tree portfast\n exit\nend\n"
     );
-    let (name, companion) = &text.companions[0];
-    assert_eq!(name, "dnsmasq.conf");
-    assert!(companion.contains("10.0.9.11") && !companion.contains("TenGigabit"), "{companion}");
+    // dnsmasq hands out the loaders itself, and Kea names the server that it runs on.
+    let names: Vec<&str> = text.companions.iter().map(|(name, _)| name.as_str()).collect();
+    assert_eq!(names, ["dnsmasq.conf", "moxxie-loaders.sh", "kea-dhcp4.conf"]);
+    let companion = &text.companions[0].1;
+    assert!(companion.contains("enable-tftp\n") && !companion.contains("TenGigabit"), "{companion}");
+    assert!(text.companions[2].1.contains("10.0.9.11"), "{}", text.companions[2].1);
+    // Somebody else's TFTP server, even if it has the gateway's address.
+    let given = [("vlan", "10"), ("dhcp_server", "10.0.9.11"), ("next_server", "10.0.10.1")];
+    let companion = &write(&given).unwrap().companions[0].1;
+    assert!(companion.contains(",,10.0.10.1\n") && !companion.contains("enable-tftp"), "{companion}");
+    // Without the VLAN there is no place for the relay, so no line of it stands elsewhere.
+    let nowhere = write(&[("dhcp_server", "10.0.9.11")]).unwrap();
+    assert_eq!(commands(&nowhere.script), "configure terminal\nservice dhcp\nend\n");
+    assert!(nowhere.warnings.iter().any(|warning| warning.contains("give vlan=")), "{:?}", nowhere.warnings);
     // A VLAN's interface is where to relay, not a port.
     let named = write(&[("interface", "VLAN 10"), ("dhcp_server", "10.0.9.11")]).unwrap();
     assert!(named.script.contains("interface vlan 10\n ip helper-address 10.0.9.11\n"), "{}", named.script);
@@ -232,7 +254,7 @@ fn a_pool_has_one_file_and_machines_their_own() {
     assert!(script.contains(bios), "{script}");
     assert_eq!(script.matches("bootfile undionly.kpxe").count(), 1);
     assert_eq!(script.matches("bootfile ipxe.efi").count(), 3);
-    for word in ["embed.ipxe", "autoexec.ipxe", "it serves x64"] {
+    for word in ["embed.ipxe", "autoexec.ipxe", "this serves x64"] {
         assert!(text.warnings.iter().any(|warning| warning.contains(word)), "{word}: {:?}", text.warnings);
     }
     assert_eq!(text.undo.matches("no ip dhcp pool moxxie-").count(), 4);
@@ -252,7 +274,7 @@ fn refusals_name_the_value_and_the_way_out() {
     for (given, key, way) in [
         (&[("family", "accton"), ("mode", "uefi-pool")][..], "mode", "mode=relay"),
         (&[("family", "picos")], "vlan", "needed"),
-        (&[("mode", "uefi-pool"), ("stage2", "class")], "stage2", "stage2=auto"),
+        (&[("mode", "uefi-pool"), ("stage2", "class")], "stage2", "stage2=embedded"),
         (&[("mode", "uefi-pool"), ("arch", "http-x64,http-arm64")], "arch", "mode=relay"),
         (&[("mode", "uefi-pool"), ("pool", "my pool")], "pool", "quoting"),
         (&[("dhcp_server", "dhcp1")], "dhcp_server", "10.0.0.10"),
@@ -260,6 +282,7 @@ fn refusals_name_the_value_and_the_way_out() {
         (&[("dhcp_server", "10.0.10.1")], "dhcp_server", "itself"),
         (&[("dhcp_server", "10.0.9.1/24")], "dhcp_server", "10.0.0.10"),
         (&[("boot_url", "http://boot.example/boot/menu.ipxe")], "dhcp_server", "name"),
+        (&[("mode", "proxydhcp-beside"), ("arch", "http-x64")], "arch", "mode=relay"),
         (&[("interface", "range a b")], "interface", "number"),
         (&[("interface", "VLAN 11"), ("vlan", "10")], "interface", "VLAN 11"),
     ] {
@@ -411,6 +434,18 @@ fn a_pool_that_drifted() {
         with(" bootfile ipxe.efi", " bootfile snponly.efi"),
         [format!("Changed {pool}: bootfile [bootfile ipxe.efi] [bootfile snponly.efi]")]
     );
+    assert_eq!(
+        with(" hardware-address 5254.00aa.0001 ethernet", " hardware-address 5254.00AA.0002"),
+        [
+            "Changed ip dhcp pool moxxie-525400aa0001: hardware-address [hardware-address 5254.00aa.0001 ethernet] \
+          [hardware-address 5254.00AA.0002]"
+        ]
+    );
+    // The same address, spelt as a release may.
+    for same in ["5254.00AA.0001", "5254.00aa.0001 1", "52:54:00:AA:00:01 ethernet"] {
+        let same = format!(" hardware-address {same}\n");
+        assert!(with(" hardware-address 5254.00aa.0001 ethernet\n", &same).is_empty(), "{same}");
+    }
     assert_eq!(
         with(" next-server 10.0.9.10\n", ""),
         [format!("Missing {pool}: next-server [next-server 10.0.9.10] []")]

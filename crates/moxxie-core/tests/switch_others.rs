@@ -91,11 +91,13 @@ fn ios_lines_stand_where_they_belong() {
                 }
             }
             for line in commands(&written.script, "!") {
-                let ours = line.starts_with("ip dhcp pool MOXXIE")
-                    || line.starts_with("ip dhcp excluded-address")
-                    || line.starts_with("tftp-server");
+                let ours =
+                    line.starts_with("ip dhcp pool moxxie-") || line.starts_with("ip dhcp excluded-address");
                 let undone = written.undo.lines().any(|undo| undo == format!("no {line}"));
                 assert_eq!(undone, ours, "{line}\n{}", written.undo);
+                // Others may load the same files, so that is left to the reader.
+                let said = written.undo.contains(&format!("! no {line}\n"));
+                assert_eq!(said, line.starts_with("tftp-server"), "{line}\n{}", written.undo);
             }
         }
     }
@@ -140,7 +142,7 @@ fn set_commands_are_set_and_taken_away() {
                 assert!(roots.iter().any(|root| rest.starts_with(root)), "{line}");
                 assert_eq!((rest.matches('\'').count() % 2, rest.matches('"').count() % 2), (0, 0), "{line}");
                 // What may have been there for others before stays, with a remark.
-                let shared = rest.contains("overrides") || rest.starts_with("service tftp-server");
+                let shared = rest.starts_with("service tftp-server");
                 assert!(
                     shared || undone.iter().any(|path| rest.starts_with(path)),
                     "{line}\n{}",
@@ -218,11 +220,22 @@ fn relays_know_where_to() {
     for vendor in ["cisco-ios", "junos"] {
         let elsewhere = written(vendor, &[("vlan", "20"), ("dhcp_server", "10.7.0.9")]);
         assert!(elsewhere.script.contains("10.7.0.9\n"), "{}", elsewhere.script);
-        let (name, companion) = &elsewhere.companions[0];
-        assert_eq!(name, "moxxie-dnsmasq.conf");
+        let names: Vec<&str> = elsewhere.companions.iter().map(|(name, _)| name.as_str()).collect();
+        assert_eq!(names, ["dnsmasq.conf", "moxxie-loaders.sh", "kea-dhcp4.conf"]);
+        let companion = &elsewhere.companions[0].1;
         assert!(companion.contains("http://10.9.0.5:8080/boot/menu.ipxe\n"), "{companion}");
+        assert!(companion.contains("enable-tftp\n") && !companion.contains("10.7.0.9"), "{companion}");
+        assert!(
+            elsewhere.companions[2].1.contains("\"next-server\": \"10.7.0.9\""),
+            "{:?}",
+            elsewhere.companions
+        );
+        let two = written(vendor, &[("vlan", "20"), ("dhcp_server", "10.7.0.9 10.7.0.8")]);
+        for text in [&two.script, &two.warnings.join("\n")] {
+            assert!(text.contains("10.7.0.9") && text.contains("10.7.0.8"), "{text}");
+        }
         assert!(written(vendor, &[("tftp", "moxxie")]).companions[0].1.contains(",,10.9.0.5"));
-        for bad in ["dhcp1", "0.0.0.0", "127.0.0.1", "224.0.0.1"] {
+        for bad in ["dhcp1", "0.0.0.0", "127.0.0.1", "224.0.0.1", "10.0.0.1", "10.7.0.9 x"] {
             assert_eq!(asked(vendor, &[("dhcp_server", bad)]).unwrap_err().key, "dhcp_server", "{bad}");
         }
         let named = asked(vendor, &[("boot_url", "http://boot.example/boot/menu.ipxe")]);
@@ -230,6 +243,11 @@ fn relays_know_where_to() {
         let same = written(vendor, &[("dhcp_server", "10.0.0.9")]).warnings.join("\n");
         assert!(same.contains("10.0.0.9 is in the machines' own network"), "{same}");
     }
+    let told = written("junos", &[("vlan", "20")]);
+    assert!(
+        told.script.contains("set forwarding-options dhcp-relay group moxxie-10-0-0-0 overrides delete-")
+    );
+    assert!(!told.undo.contains("overrides"), "goes with its group");
     assert_eq!(asked("junos", &[("interface", "ge-0/0/1")]).unwrap_err().key, "interface");
     assert!(written("junos", &[("interface", "ge-0/0/1.0")]).script.contains("interface \"ge-0/0/1.0\"\n"));
     assert!(
@@ -238,6 +256,125 @@ fn relays_know_where_to() {
             .contains("interface Vlan20\n ip helper-address")
     );
     assert_eq!(asked("cisco-ios", &[("interface", "range Gi1/0/1 - 24")]).unwrap_err().key, "interface");
+}
+
+/// What a script of IOS, RGOS or set commands makes, each line with the block that it stands in, and
+/// what takes it away: `no` and `delete`.
+fn effects(text: &str) -> (Vec<String>, Vec<String>) {
+    let (mut made, mut removed, mut block) = (Vec::new(), Vec::new(), "");
+    for line in text.lines().filter(|line| !line.is_empty() && !line.starts_with(['!', '#'])) {
+        let word = line.trim_start();
+        match word {
+            "exit" | "end" | "configure terminal" => continue,
+            _ if line.starts_with(' ') => {}
+            _ => block = "",
+        }
+        let place = |what: &str| format!("{block}{what}");
+        match (word.strip_prefix("no "), word.strip_prefix("delete ")) {
+            (Some(what), _) | (_, Some(what)) => removed.push(place(what)),
+            _ => made.push(place(word.strip_prefix("set ").unwrap_or(word))),
+        }
+        // A block that others have, such as an interface, is no effect by itself.
+        if word.starts_with("interface ") {
+            made.pop();
+            block = line;
+        } else if word.starts_with("ip dhcp pool ") {
+            block = line;
+        }
+    }
+    (made, removed)
+}
+
+#[test]
+fn two_networks_on_one_device_do_not_touch_each_other() {
+    let mut known = known();
+    for (mac, address) in [("52:54:00:bb:00:01", "10.2.0.51"), ("52:54:00:bb:00:02", "10.2.0.52")] {
+        // Another cluster, whose machines are called the same.
+        let mut lease = known.leases[known.leases.len() - 2].clone();
+        (lease.mac, lease.address) = (mac.parse().unwrap(), address.parse().unwrap());
+        known.leases.push(lease);
+    }
+    for (vendor, mode) in [
+        ("cisco-ios", "mode=pool"),
+        ("cisco-ios", "mode=relay"),
+        ("junos", "mode=pool"),
+        ("junos", "mode=relay"),
+        ("vyos", ""),
+        ("fs", "mode=uefi-pool"),
+        ("fs", "mode=relay"),
+    ] {
+        let dialect = find(vendor).unwrap();
+        let write = |subnet: &str, vlan: &str| {
+            let mut given: Vec<(String, String)> =
+                [("subnet", subnet), ("leases", "static")].map(|(k, v)| (k.to_owned(), v.to_owned())).into();
+            if vendor != "vyos" {
+                given.push(("vlan".to_owned(), vlan.to_owned()));
+                let (key, mode) = mode.split_once('=').unwrap();
+                given.push((key.to_owned(), mode.to_owned()));
+            }
+            let network = Network::read(dialect, &given, &known).unwrap();
+            dialect.write(&network).unwrap()
+        };
+        let (one, other) = (write("10.0.0.0/24", "10"), write("10.2.0.0/24", "20"));
+        for (mine, others) in [(&one, &other), (&other, &one)] {
+            let (theirs, _) = effects(&others.script);
+            assert!(!theirs.is_empty());
+            let ((made, cleared), (_, undone)) = (effects(&mine.script), effects(&mine.undo));
+            assert!(!undone.is_empty(), "{vendor} {mode}");
+            for gone in cleared.iter().chain(&undone) {
+                let hit = theirs.iter().find(|line| {
+                    line.strip_prefix(gone.as_str())
+                        .is_some_and(|rest| rest.is_empty() || rest.starts_with(' '))
+                });
+                assert_eq!(hit, None, "{vendor} {mode} takes away {gone}");
+            }
+            for line in made.iter().filter(|line| theirs.contains(line)) {
+                let shared = ["service dhcp", "tftp-server flash:", "service tftp-server directory "];
+                assert!(
+                    shared.iter().any(|shared| line.starts_with(shared)),
+                    "{vendor} {mode} shares {line}"
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn a_shim_and_what_it_loads_are_both_named() {
+    let wish = [("secure_boot", "yes"), ("leases", "static")];
+    let chained = |text: &str| text.contains("ipxe-sb-shimx64.efi loads ipxe-sb.efi from its own folder");
+    for (vendor, mode) in [("cisco-ios", Some("pool")), ("junos", Some("pool")), ("vyos", None)] {
+        let mode = mode.map(|mode| ("mode", mode));
+        let x64 = written(vendor, &wish.into_iter().chain(mode).collect::<Vec<_>>());
+        assert!(chained(&x64.warnings.join("\n")), "{vendor}: {:?}", x64.warnings);
+    }
+    // The network is for BIOS, and one machine has signed UEFI.
+    let given = [("mode", "pool"), ("arch", "bios")].into_iter().chain(wish).collect::<Vec<_>>();
+    let bios = written("cisco-ios", &given);
+    assert!(chained(&bios.warnings.join("\n")), "{:?}", bios.warnings);
+    let served: Vec<&str> =
+        bios.script.lines().filter_map(|line| line.strip_prefix("tftp-server flash:")).collect();
+    assert_eq!(served, ["undionly.kpxe", "ipxe-sb-shimx64.efi", "ipxe-sb.efi", "autoexec.ipxe"]);
+    assert!(bios.script.contains(" bootfile ipxe-sb-shimx64.efi\n"), "{}", bios.script);
+}
+
+/// A TFTP server that was named is another than the device, even under the gateway's address.
+#[test]
+fn who_names_a_tftp_server_means_it() {
+    for (vendor, mode, own) in [("cisco-ios", "pool", "tftp-server "), ("vyos", "", "service tftp-server")] {
+        let mode: &[_] = if mode.is_empty() { &[] } else { &[("mode", mode)] };
+        assert!(written(vendor, mode).script.contains(own));
+        let named = written(vendor, &[mode, &[("next_server", "10.0.0.9")]].concat());
+        assert!(!named.script.contains(own), "{}", named.script);
+    }
+}
+
+#[test]
+fn an_undo_names_what_it_takes_and_mappings_are_said() {
+    let ios = written("cisco-ios", &[("mode", "pool"), ("pool", "LAN"), ("next_server", "10.0.0.9")]);
+    assert!(ios.undo.contains("ip dhcp pool LAN\n no next-server 10.0.0.9\n no bootfile\n"), "{}", ios.undo);
+    let vyos = written("vyos", &[("pool", "LAN"), ("leases", "static")]);
+    assert!(vyos.warnings.iter().any(|warning| warning.contains("cp-1") && warning.contains("overwritten")));
 }
 
 /// Brackets of a PowerShell text, without what stands in strings and remarks.

@@ -2,9 +2,10 @@
 //!
 //! A pool's `option-match` looks at option 82 only, so there is no boot file by kind of client.
 
-use super::single::{companions, no_tftp, relay_notes, relay_target, single};
+use super::served::{self, tftp_note};
+use super::single::{doctor, single};
 use super::{
-    Choice, Dialect, Guide, Name, NameError, Network, Pool, Problem, Remarks, Written, comment_block,
+    Choice, Dialect, Guide, Name, NameError, Network, Pool, Problem, Remarks, Written, comment_block, relayed,
 };
 use std::fmt::{self, Write as _};
 
@@ -55,6 +56,31 @@ impl Dialect for Junos {
             "vlan",
             "leases",
         ]
+    }
+
+    fn means(&self, key: &str) -> Option<&'static str> {
+        Some(match key {
+            "interface" => {
+                "the logical interface of the machines' network, such as irb.10; default: irb with the number in vlan="
+            }
+            "dhcp_server" => "mode=relay: the addresses to relay to, separated by spaces; default: Moxxie's",
+            "pool" => {
+                "mode=pool: a pool that is on the device, or the range of a new one, such as 10.0.0.100-10.0.0.199; mode=relay: the range for the companion files"
+            }
+            "next_server" => {
+                "the TFTP server's address; default in mode=pool: the gateway, where one has to be, because Junos is none; in mode=relay: the DHCP server; with tftp=moxxie: Moxxie"
+            }
+            "tftp" => {
+                "who hands out the loaders: moxxie, or switch (default), which stands for the server that next_server= describes, because Junos is none"
+            }
+            "stage2" => {
+                "how iPXE finds the menu: auto (default), class (DHCP tells it; mode=relay only) or embedded (the loader knows)"
+            }
+            "leases" => {
+                "static: a fixed address for each assigned machine whose address is known, in mode=relay in the companion files; default: none"
+            }
+            _ => return None,
+        })
     }
 
     fn write(&self, network: &Network) -> Result<Written, Problem> {
@@ -131,34 +157,34 @@ fn head(network: &Network, title: &str, warnings: &[String]) -> String {
 const NO_INTERFACE: &str = "neither vlan= nor interface= was given, so the line that ties this to the machines' network is a remark: fill it in";
 
 fn relay(network: &Network) -> Result<Written, Problem> {
-    let target = relay_target(network)?;
+    let targets = relayed::targets(network)?;
     let mut warnings = network.warnings.clone();
-    warnings.extend(relay_notes(network, target));
+    warnings.extend(relayed::notes(network, &targets));
     let interface = logical(network, &mut warnings)?;
     let mut script = head(network, "Juniper Junos: DHCP relay", &warnings);
     let relay = "forwarding-options dhcp-relay";
-    let _ = write!(
-        script,
-        "delete {relay} group moxxie\ndelete {relay} server-group moxxie\nset {relay} server-group moxxie {target}\nset {relay} group moxxie active-server-group moxxie\n"
-    );
+    let name = format!("moxxie-{}", network.label());
+    let undo = format!("delete {relay} group {name}\ndelete {relay} server-group {name}\n");
+    script.push_str(&undo);
+    for target in &targets {
+        let _ = writeln!(script, "set {relay} server-group {name} {target}");
+    }
+    let _ = writeln!(script, "set {relay} group {name} active-server-group {name}");
     match interface {
         Some(interface) => {
-            let _ = writeln!(script, "set {relay} group moxxie interface {interface}");
+            let _ = writeln!(script, "set {relay} group {name} interface {interface}");
         }
-        None => script.push_str(&comment_block("#", &format!("set {relay} group moxxie interface irb.VLAN"))),
+        None => script.push_str(&comment_block("#", &format!("set {relay} group {name} interface irb.VLAN"))),
     }
-    script.push_str(&comment_block("#", "Firmware and then iPXE ask anew while the relay still holds the first answer, and it would drop the second offer. This holds for all relay groups."));
-    let _ = writeln!(script, "set {relay} overrides delete-binding-on-renegotiation");
-    let mut undo = format!("delete {relay} group moxxie\ndelete {relay} server-group moxxie\n");
-    undo.push_str(&comment_block("#", "Only if no other relay group wants it:"));
-    undo.push_str(&comment_block("#", &format!("delete {relay} overrides delete-binding-on-renegotiation")));
+    script.push_str(&comment_block("#", "Firmware and then iPXE ask anew while the relay still holds the first answer, and it would drop the second offer."));
+    let _ = writeln!(script, "set {relay} group {name} overrides delete-binding-on-renegotiation");
     Ok(Written {
         script,
         undo,
         warnings,
-        verify: verify("show dhcp relay binding"),
+        verify: verify("show dhcp relay binding", served::doctor(network)),
         sources: SOURCES.to_vec(),
-        companions: companions(network, "server")?,
+        companions: relayed::server_files(network, &targets)?,
     })
 }
 
@@ -166,11 +192,11 @@ fn pool(network: &Network) -> Result<Written, Problem> {
     let one = single(network, "Junos", "use mode=relay to dnsmasq or Kea")?;
     let mut warnings = network.warnings.clone();
     warnings.extend(one.warnings);
-    warnings.extend(no_tftp(network, "Junos"));
+    warnings.extend(tftp_note(network, "Junos"));
     warnings.push("some releases do not have next-server: if the line is refused, leave it out; UEFI then asks the DHCP server itself for the file, so relay instead or put a TFTP server on its address".into());
     let file = Quoted::new("arch", &one.file)?;
     let server = network.next_server;
-    let verify = verify("show dhcp server binding");
+    let verify = verify("show dhcp server binding", doctor(network));
     let boot = |pool: &Quoted| {
         let attributes = format!("access address-assignment pool {pool} family inet dhcp-attributes");
         format!("set {attributes} boot-file {file}\nset {attributes} next-server {server}\n")
@@ -194,9 +220,10 @@ fn pool(network: &Network) -> Result<Written, Problem> {
     }
     let interface = logical(network, &mut warnings)?;
     let mut script = head(network, "Juniper Junos: an address pool with one boot file", &warnings);
-    let name = Quoted::new("pool", "moxxie")?;
-    let (pool, group) =
-        (format!("access address-assignment pool {name}"), "system services dhcp-local-server group moxxie");
+    let label = format!("moxxie-{}", network.label());
+    let name = Quoted::new("pool", &label)?;
+    let pool = format!("access address-assignment pool {name}");
+    let group = format!("system services dhcp-local-server group {label}");
     let inet = format!("{pool} family inet");
     let range = network.range();
     let _ = write!(
@@ -227,12 +254,8 @@ fn pool(network: &Network) -> Result<Written, Problem> {
     Ok(Written { script, undo, warnings, verify, sources: SOURCES.to_vec(), companions: Vec::new() })
 }
 
-fn verify(show: &str) -> Vec<String> {
-    vec![
-        "show | compare".into(),
-        show.into(),
-        "moxxie doctor dhcp --interface eth0, on a computer in the machines' VLAN".into(),
-    ]
+fn verify(show: &str, doctor: String) -> Vec<String> {
+    vec!["show | compare".into(), show.into(), doctor]
 }
 
 const SOURCES: &[&str] = &[
@@ -254,7 +277,7 @@ const GUIDE: Guide = Guide {
     ],
     undo: &[
         "Load the undo script the same way, or rollback 1 if nothing was committed since.",
-        "delete-binding-on-renegotiation holds for all relay groups and stays; remove it by hand if nobody else wants it.",
+        "Everything that the script made stands in groups and a pool named moxxie- and the subnet, which the undo script deletes whole. With pool=NAME the script sets boot-file and next-server of that pool: only rollback brings back what they were.",
     ],
     traps: &[
         "Without delete-binding-on-renegotiation the relay drops the offer for a client that it knows already, so iPXE or a proxyDHCP answer hangs (KB30596).",
@@ -265,7 +288,7 @@ const GUIDE: Guide = Guide {
     ],
     checked: &[
         "Checked for structure by Moxxie's own tests; not run on a device. No offline checker of the Junos grammar could be used.",
-        "Statements come from Juniper's reference; next-server is not in the lists of all releases.",
+        "Statements come from Juniper's reference; next-server is not in the lists of all releases. KB30596 shows delete-binding-on-renegotiation for all relay groups; that a single group takes it, too, and that each request goes to every address of a server group, was not tried.",
     ],
 };
 

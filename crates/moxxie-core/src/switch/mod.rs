@@ -18,6 +18,7 @@ mod network;
 pub mod openwrt;
 pub mod opnsense;
 pub mod proxmox_sdn;
+mod relayed;
 mod served;
 mod single;
 mod text;

@@ -1,8 +1,8 @@
 //! For platforms that hand every machine of a network the same boot file: which kind of client that
-//! serves, what the others need, and how iPXE gets past the file that it was loaded from itself.
-//! And for those that relay: to whom, and what has to stand there.
+//! serves, what the others need, how iPXE gets past the file that it was loaded from itself, and
+//! which addresses their pool must not hand out.
 
-use super::{Arch, Lease, Network, Pool, Problem, Stage, Tftp, find};
+use super::{Arch, KNOWS_AUTOEXEC, Lease, Network, Problem, Range, Stage};
 use std::net::Ipv4Addr;
 
 /// The one file.
@@ -13,7 +13,8 @@ pub(super) struct Single {
     pub warnings: Vec<String>,
 }
 
-/// Chooses the file. `instead` says what people of this vendor do who need more than one.
+/// Chooses the file: x64's, else another UEFI kind's, else that of BIOS. `instead` says what people
+/// of this vendor do who need more than one.
 pub(super) fn single(network: &Network, vendor: &str, instead: &str) -> Result<Single, Problem> {
     if network.stage2 == Stage::Class {
         return Err(Problem::new(
@@ -23,8 +24,10 @@ pub(super) fn single(network: &Network, vendor: &str, instead: &str) -> Result<S
             ),
         ));
     }
-    let preferred = network.serves(Arch::X64).then_some(Arch::X64);
-    let Some(arch) = preferred.or_else(|| network.arches.iter().copied().find(|arch| !arch.is_http())) else {
+    let by_pxe = || network.arches.iter().copied().filter(|arch| !arch.is_http());
+    let x64 = network.serves(Arch::X64).then_some(Arch::X64);
+    let uefi = x64.or_else(|| by_pxe().find(|arch| *arch != Arch::Bios));
+    let Some(arch) = uefi.or_else(|| by_pxe().next()) else {
         return Err(Problem::new(
             "arch",
             format!(
@@ -43,12 +46,7 @@ pub(super) fn single(network: &Network, vendor: &str, instead: &str) -> Result<S
         ));
     }
     warnings.push(second_stage(network, arch));
-    if network.secure_boot && matches!(arch, Arch::X64 | Arch::Arm64) {
-        warnings.push(format!(
-            "{file} loads ipxe.efi from its own folder: the signed one for {} has to be beside it",
-            arch.name()
-        ));
-    }
+    warnings.extend(shim(network, arch));
     Ok(Single { arch, file, warnings })
 }
 
@@ -60,101 +58,131 @@ fn second_stage(network: &Network, arch: Arch) -> String {
             "iPXE is told undionly.kpxe again by this DHCP server, so it must have its script inside, or it loads itself for ever: make bin/undionly.kpxe EMBED=embed.ipxe, with {firmware}/embed.ipxe"
         ),
         _ => format!(
-            "iPXE is told its own file again by this DHCP server. It goes on to the menu because of autoexec.ipxe beside that file on the TFTP server ({firmware}/autoexec.ipxe): iPXE 2.0 looks for it, 1.21.1 does not and would load itself for ever"
+            "iPXE is told its own file again by this DHCP server. It goes on to the menu because of autoexec.ipxe beside that file on the TFTP server ({firmware}/autoexec.ipxe). That takes {KNOWS_AUTOEXEC}. An older one loads itself for ever"
         ),
     }
 }
 
-/// The file for one machine whose firmware is of another kind than the network's file is for.
-/// Harmless to iPXE: where there is one file for all, its second stage does not ask DHCP anyway.
-pub(super) fn exception(network: &Network, lease: &Lease, served: Arch) -> Option<String> {
-    let arch = lease.arch.filter(|arch| *arch != served && !arch.is_http())?;
-    Some(network.loader(arch))
+/// What a signed loader needs beside it: the shim takes its own name without the shim in it.
+fn shim(network: &Network, arch: Arch) -> Option<String> {
+    let files = network.files(&[arch]);
+    match (network.secure_boot, &files[..]) {
+        (true, [file, second, _]) => {
+            Some(format!("{file} loads {second} from its own folder: put both there"))
+        }
+        _ => None,
+    }
+}
+
+/// The kind of a machine whose firmware needs another file than the network's, which is for `served`.
+/// A file of its own is harmless to iPXE: where there is one for all, its second stage does not ask
+/// DHCP anyway.
+pub(super) fn exception(lease: &Lease, served: Arch) -> Option<Arch> {
+    let kind = match lease.arch? {
+        // Asked for a file instead of a URL, the same firmware takes that of its processor.
+        Arch::HttpX64 => Arch::X64,
+        Arch::HttpArm64 => Arch::Arm64,
+        arch => arch,
+    };
+    (kind != served).then_some(kind)
+}
+
+/// Those kinds, each once.
+fn exceptions(network: &Network, served: Arch) -> Vec<Arch> {
+    let mut kinds: Vec<Arch> = network.leases.iter().filter_map(|lease| exception(lease, served)).collect();
+    kinds.sort_unstable();
+    kinds.dedup();
+    kinds
 }
 
 /// What to know where machines have files of their own.
 pub(super) fn exceptions_note(network: &Network, served: Arch) -> Vec<String> {
-    let own = |bios: bool| {
-        let mut kinds = network.leases.iter().filter(|lease| exception(network, lease, served).is_some());
-        kinds.any(|lease| (lease.arch == Some(Arch::Bios)) == bios)
-    };
-    let note = |kind: &str, arch: Arch| {
+    let kinds = exceptions(network, served);
+    let bios = kinds.contains(&Arch::Bios).then_some(("BIOS", Arch::Bios));
+    let uefi = kinds.iter().find(|arch| **arch != Arch::Bios && served == Arch::Bios);
+    let stages = bios.into_iter().chain(uefi.map(|arch| ("UEFI", *arch))).map(|(kind, arch)| {
         format!(
             "machines seen with {kind} firmware get their own file by reservation. {}",
             second_stage(network, arch)
         )
+    });
+    stages.chain(kinds.iter().filter_map(|arch| shim(network, *arch))).collect()
+}
+
+/// The files that machines ask the TFTP server for: those of the served kind, and those of machines
+/// that have their own.
+pub(super) fn files(network: &Network, served: Arch) -> Vec<String> {
+    let kinds: Vec<Arch> = std::iter::once(served).chain(exceptions(network, served)).collect();
+    network.files(&kinds)
+}
+
+/// How to look at the wire, where everybody is told the same.
+pub(super) fn doctor(network: &Network) -> String {
+    format!(
+        "moxxie doctor dhcp --interface eth0, on another computer in {}: every kind of client, iPXE too, is told the file that the script names",
+        network.subnet
+    )
+}
+
+/// The addresses of the subnet that a pool must not hand out: all but the range, and in that the
+/// router, the servers and Moxxie. Fixed addresses are left out: whether a machine's own pool may
+/// give an excluded address is in no source, and a reserved one is given to nobody else.
+pub(super) fn excluded(network: &Network, tftp: Ipv4Addr) -> Vec<Range> {
+    let range = network.range();
+    let (first, last) = (u32::from(range.first), u32::from(range.last));
+    let hosts = (u32::from(network.subnet.network()) + 1, u32::from(network.subnet.broadcast()) - 1);
+    let mut ranges = minus(vec![hosts], first, last);
+    let taken = [Some(network.gateway), Some(tftp), network.boot_url.address()];
+    for address in taken.into_iter().flatten().chain(network.dns.iter().copied()).map(u32::from) {
+        if (first..=last).contains(&address) {
+            ranges = minus(ranges, address, address);
+            ranges.push((address, address));
+        }
+    }
+    for lease in &network.leases {
+        let address = u32::from(lease.address);
+        ranges = minus(ranges, address, address);
+    }
+    ranges.sort_unstable();
+    ranges.into_iter().map(|(first, last)| Range { first: first.into(), last: last.into() }).collect()
+}
+
+/// One such range in the words of IOS, which RGOS has, too.
+pub(super) fn excluded_line(range: &Range) -> String {
+    match range.first == range.last {
+        true => format!("ip dhcp excluded-address {}", range.first),
+        false => format!("ip dhcp excluded-address {} {}", range.first, range.last),
+    }
+}
+
+/// The ranges without the addresses from `first` to `last`.
+fn minus(ranges: Vec<(u32, u32)>, first: u32, last: u32) -> Vec<(u32, u32)> {
+    let cut = |(a, b): (u32, u32)| {
+        let below = (a < first).then(|| (a, b.min(first - 1)));
+        let above = (b > last).then(|| (a.max(last + 1), b));
+        match last < a || first > b {
+            true => [Some((a, b)), None],
+            false => [below, above],
+        }
     };
-    let bios = (served != Arch::Bios && own(true)).then(|| note("BIOS", Arch::Bios));
-    let uefi = (served == Arch::Bios && own(false)).then(|| note("UEFI", Arch::X64));
-    bios.into_iter().chain(uefi).collect()
+    ranges.into_iter().flat_map(cut).flatten().collect()
 }
 
-/// What to know where the device has no TFTP server and none was named.
-pub(super) fn no_tftp(network: &Network, vendor: &str) -> Option<String> {
-    (network.tftp == Tftp::Switch).then(|| {
-        format!(
-            "machines will ask {} for the loaders by TFTP, and {vendor} does not serve files: a TFTP server has to stand there. tftp=moxxie uses Moxxie's own",
-            network.next_server
-        )
-    })
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
 
-/// Whom to relay to: `dhcp_server`, or Moxxie's own address.
-pub(super) fn relay_target(network: &Network) -> Result<Ipv4Addr, Problem> {
-    let Some(name) = &network.dhcp_server else {
-        return network.boot_url.address().ok_or_else(|| {
-            Problem::new(
-                "dhcp_server",
-                "name the address to relay to: the boot URL has a name, not an address",
-            )
-        });
-    };
-    let address: Option<Ipv4Addr> = name.as_str().parse().ok();
-    address
-        .filter(|a| !a.is_unspecified() && !a.is_loopback() && !a.is_multicast() && !a.is_broadcast())
-        .ok_or_else(|| {
-            Problem::new(
-                "dhcp_server",
-                "in relay mode this is the IPv4 address to relay to, such as 10.0.0.10",
-            )
-        })
-}
-
-/// What to know about that address.
-pub(super) fn relay_notes(network: &Network, target: Ipv4Addr) -> Vec<String> {
-    let mut notes = Vec::new();
-    match &network.dhcp_server {
-        None => notes.push(format!(
-            "no dhcp_server= was given: DHCP is relayed to {target}, Moxxie's address, where a DHCP server has to run, for example dnsmasq with the companion file"
-        )),
-        Some(_) => notes.push(format!(
-            "DHCP is relayed to {target}: that server decides what machines load, for example dnsmasq with the companion file"
-        )),
+    proptest! {
+        #[test]
+        fn ranges_lose_exactly_what_is_cut(a in 1u32..40, len in 0u32..40, first in 0u32..90, more in 0u32..40) {
+            let (b, last) = (a + len, first + more);
+            let left = minus(vec![(a, b)], first, last);
+            for x in 0..120 {
+                let inside = left.iter().filter(|(a, b)| (*a..=*b).contains(&x)).count();
+                let expected = (a..=b).contains(&x) && !(first..=last).contains(&x);
+                prop_assert_eq!(inside, usize::from(expected));
+            }
+        }
     }
-    if network.subnet.contains(&target) {
-        notes.push(format!(
-            "{target} is in the machines' own network and hears them without a relay: it will see each request twice, which does no harm; leave the relay out unless the server moves"
-        ));
-    }
-    notes
-}
-
-/// Files for the dnsmasq that answers elsewhere, in one of that dialect's modes: first its own, then
-/// what that needs. None where the dialect does not know the mode. With `tftp=switch` it hands out
-/// the loaders, too: the device here has no part in it.
-pub(super) fn companions(network: &Network, mode: &str) -> Result<Vec<(String, String)>, Problem> {
-    let Some(dialect) = find("dnsmasq") else { return Ok(Vec::new()) };
-    let modes =
-        dialect.choices().iter().filter(|choice| choice.key == "mode").flat_map(|choice| choice.values);
-    if mode != "server" && !modes.into_iter().any(|(name, _)| *name == mode) {
-        return Ok(Vec::new());
-    }
-    let mut there = network.for_dialect(dialect, &[("mode", mode)]);
-    // The names of this device's ports and pools mean nothing there.
-    (there.interface, there.uplink, there.dhcp_server, there.vlan) = (None, None, None, None);
-    there.pool = there.pool.filter(|pool| matches!(pool, Pool::Range(_)));
-    there.warnings.clear();
-    let written = dialect.write(&there)?;
-    let own = ("moxxie-dnsmasq.conf".to_owned(), written.script);
-    Ok(std::iter::once(own).chain(written.companions).collect())
 }

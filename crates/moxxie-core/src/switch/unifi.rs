@@ -2,8 +2,9 @@
 //! server and one file name per network, for all machines; who has several kinds puts a proxyDHCP
 //! server beside it.
 
-use super::single::{companions, no_tftp, single};
-use super::{Choice, Dialect, Guide, Network, Problem, Remarks, Written, comment_block};
+use super::served::{self, tftp_note};
+use super::single::{doctor, single};
+use super::{Choice, Dialect, Guide, Network, Problem, Remarks, Written, comment_block, relayed};
 
 /// UniFi.
 #[derive(Debug)]
@@ -36,6 +37,21 @@ impl Dialect for Unifi {
 
     fn reads(&self) -> &'static [&'static str] {
         &["subnet", "next_server", "tftp", "boot_url", "arch", "secure_boot", "loader", "stage2", "vlan"]
+    }
+
+    fn means(&self, key: &str) -> Option<&'static str> {
+        Some(match key {
+            "next_server" => {
+                "the TFTP server's address; default in mode=fields: the gateway, where one has to be, because UniFi is none; in mode=proxydhcp-beside: the proxyDHCP server; with tftp=moxxie: Moxxie"
+            }
+            "tftp" => {
+                "who hands out the loaders: moxxie, or switch (default), which stands for the server that next_server= describes, because UniFi is none"
+            }
+            "stage2" => {
+                "how iPXE finds the menu: auto (default), class (DHCP tells it; mode=proxydhcp-beside only) or embedded (the loader knows)"
+            }
+            _ => return None,
+        })
     }
 
     fn write(&self, network: &Network) -> Result<Written, Problem> {
@@ -71,7 +87,7 @@ fn fields(network: &Network) -> Result<Written, Problem> {
     let one = single(network, "UniFi", "use mode=proxydhcp-beside")?;
     let mut warnings = network.warnings.clone();
     warnings.extend(one.warnings);
-    warnings.extend(no_tftp(network, "UniFi"));
+    warnings.extend(tftp_note(network, "UniFi"));
     let script = head(network, "UniFi: one boot file for a network", &warnings)
         + &steps(&[
             which(network),
@@ -86,7 +102,7 @@ fn fields(network: &Network) -> Result<Written, Problem> {
         script,
         undo: undo(network),
         warnings,
-        verify: verify(),
+        verify: verify(doctor(network)),
         sources: SOURCES.to_vec(),
         companions: Vec::new(),
     })
@@ -100,11 +116,9 @@ fn beside(network: &Network) -> Result<Written, Problem> {
             "UEFI HTTP boot gets no answer from a proxyDHCP server, and UniFi has none for it either: put a DHCP server into its place, such as dnsmasq or Kea",
         ));
     }
-    let proxy = companions(network, "proxy")?;
-    let file = match proxy.first() {
-        Some((name, _)) => format!("Start dnsmasq there with the companion file {name}."),
-        None => "Its configuration: moxxie network-config dnsmasq mode=proxy.".into(),
-    };
+    let proxy = relayed::proxy_files(network)?;
+    let names: Vec<&str> = proxy.iter().map(|(name, _)| name.as_str()).collect();
+    let files = format!("Start dnsmasq there with what belongs to it: {}.", names.join(", "));
     if network.arches.iter().any(|arch| arch.is_http()) {
         warnings.push(
             "UEFI HTTP boot is not served this way: as proxyDHCP server, dnsmasq does not answer such clients".into(),
@@ -113,9 +127,10 @@ fn beside(network: &Network) -> Result<Written, Problem> {
     let script = head(network, "UniFi: a proxyDHCP server beside it", &warnings)
         + &steps(&[
             which(network),
+            "Write down what stands under Network Boot, TFTP Server and the custom options now: the way back needs it.".into(),
             "Network Boot: off. TFTP Server (option 66): empty. No custom option 43, 60, 66 or 67: two answers would contradict each other.".into(),
             "Put the proxyDHCP server into the same network: it has to hear the machines' broadcasts.".into(),
-            file,
+            files,
             "Where DHCP Guarding is on, add the proxyDHCP server's address to the trusted servers.".into(),
             "Apply, and wait until the gateway is provisioned.".into(),
         ]);
@@ -123,7 +138,7 @@ fn beside(network: &Network) -> Result<Written, Problem> {
         script,
         undo: undo(network),
         warnings,
-        verify: verify(),
+        verify: verify(served::doctor(network)),
         sources: SOURCES.to_vec(),
         companions: proxy,
     })
@@ -132,18 +147,15 @@ fn beside(network: &Network) -> Result<Written, Problem> {
 fn undo(network: &Network) -> String {
     steps(&[
         which(network),
-        "Put Network Boot and TFTP Server back to what you wrote down; off and empty if there was nothing."
+        "Put Network Boot, TFTP Server and custom options back to what you wrote down; off and empty if there was nothing."
             .into(),
-        "Stop the proxyDHCP server, if there is one beside it.".into(),
+        "Stop the proxyDHCP server, if there is one beside it, and take it out of DHCP Guarding.".into(),
         "Apply.".into(),
     ])
 }
 
-fn verify() -> Vec<String> {
-    vec![
-        "Start a machine and look at its screen: it names the file that it loads.".into(),
-        "moxxie doctor dhcp --interface eth0, on a computer in the machines' network".into(),
-    ]
+fn verify(doctor: String) -> Vec<String> {
+    vec!["Start a machine and look at its screen: it names the file that it loads.".into(), doctor]
 }
 
 const SOURCES: &[&str] = &[
@@ -162,7 +174,9 @@ const GUIDE: Guide = Guide {
         "Follow the numbered steps in UniFi Network. Nothing is pasted.",
         "The page says provisioning until the gateway has taken the settings over.",
     ],
-    undo: &["Put the fields back to what you wrote down before."],
+    undo: &[
+        "Put the fields back to what you wrote down before: the steps change Network Boot, TFTP Server and custom options of the network, and the trusted servers of DHCP Guarding.",
+    ],
     traps: &[
         "There is one boot server and one file name for a network: a BIOS machine that gets ipxe.efi, or the other way round, does not start.",
         "A file name both in Network Boot and in a custom option 67 makes firmware and iPXE read different ones.",

@@ -4,8 +4,9 @@
 //! As in vyos-1x `python/vyos/kea.py`: `bootfile-server` becomes Kea's `next-server`, and the name
 //! goes to header and option 67 alike, so both kinds of firmware and iPXE read the same.
 
-use super::single::{exception, exceptions_note, single};
-use super::{Dialect, Guide, NameError, Network, Pool, Problem, Remarks, Tftp, Written};
+use super::dnsmasq::loaders::is_own;
+use super::single::{doctor, exception, exceptions_note, files, single};
+use super::{Dialect, Guide, NameError, Network, Pool, Problem, Remarks, Written};
 use std::fmt::{self, Write as _};
 
 /// VyOS.
@@ -42,6 +43,19 @@ impl Dialect for Vyos {
         ]
     }
 
+    fn means(&self, key: &str) -> Option<&'static str> {
+        Some(match key {
+            "pool" => {
+                "a shared network that is on the device, or the range of a new one, such as 10.0.0.100-10.0.0.199"
+            }
+            "next_server" => {
+                "the TFTP server's address; default: the gateway, which is taken to be VyOS, or Moxxie with tftp=moxxie"
+            }
+            "stage2" => "auto (default) and embedded are the same here: the loader knows the menu",
+            _ => return None,
+        })
+    }
+
     fn write(&self, network: &Network) -> Result<Written, Problem> {
         let one = single(network, "VyOS", "relay to dnsmasq or Kea (set service dhcp-relay)")?;
         let mut warnings = network.warnings.clone();
@@ -55,13 +69,22 @@ impl Dialect for Vyos {
         };
         if let Some(name) = &existing {
             warnings.push(format!("shared network {name} was there before: note what boot file and server it has (show service dhcp-server), or use rollback"));
+            if let Some(lease) = network.leases.first() {
+                warnings.push(format!("fixed addresses are static mappings called as the machines are, such as {}, because VyOS tells machines that name: where {name} has a mapping of such a name already, it is overwritten, and the undo deletes it", lease.node));
+            }
         }
-        if network.tftp == Tftp::Switch {
-            warnings.push(format!("VyOS hands out the loaders itself at {}, which has to be an address of its own: put them into /config/moxxie-tftp first", network.next_server));
+        let own = is_own(network);
+        if own {
+            warnings.push(format!(
+                "VyOS hands out the loaders itself at {}, which has to be an address of its own: put {} into /config/moxxie-tftp first. A folder that its TFTP server had before is replaced: with tftp=moxxie it stays",
+                network.next_server,
+                files(network, one.arch).join(", ")
+            ));
         }
         let apply = &["configure, paste, compare, commit-confirm 5, then confirm and save"];
         let mut script = Remarks { mark: "#", title: self.title(), apply }.head(network, &warnings);
-        let name = existing.clone().map_or_else(|| shared_network("moxxie"), Ok)?;
+        let name =
+            existing.clone().map_or_else(|| shared_network(&format!("moxxie-{}", network.label())), Ok)?;
         let base = format!(
             "service dhcp-server shared-network-name {name} subnet {}",
             Quoted::new("subnet", &network.subnet.to_string())?
@@ -88,33 +111,29 @@ impl Dialect for Vyos {
             let mac = Quoted::new("leases", &lease.mac.to_string())?;
             let address = Quoted::new("leases", &lease.address.to_string())?;
             let _ = write!(script, "set {host} mac {mac}\nset {host} ip-address {address}\n");
-            if let Some(file) = exception(network, lease, one.arch) {
+            if let Some(arch) = exception(lease, one.arch) {
                 let _ = write!(
                     script,
                     "set {host} option bootfile-name {}\nset {host} option bootfile-server {server}\n",
-                    Quoted::new("leases", &file)?
+                    Quoted::new("leases", &network.loader(arch))?
                 );
             }
             if existing.is_some() {
                 let _ = writeln!(undo, "delete {host}");
             }
         }
-        if network.tftp == Tftp::Switch {
+        if own {
             let _ = write!(
                 script,
                 "set service tftp-server directory '/config/moxxie-tftp'\nset service tftp-server listen-address {server}\n"
             );
-            undo.push_str("# Only if TFTP was not in use before: delete service tftp-server\n");
+            undo.push_str("# Only if nothing else uses TFTP, another network's machines included: delete service tftp-server\n");
         }
         Ok(Written {
             script,
             undo,
             warnings,
-            verify: vec![
-                "compare".into(),
-                "show dhcp server leases".into(),
-                "moxxie doctor dhcp --interface eth0, on a computer in the machines' network".into(),
-            ],
+            verify: vec!["compare".into(), "show dhcp server leases".into(), doctor(network)],
             sources: vec![
                 "vyos/vyos-1x: interface-definitions/service_dhcp-server.xml.in, include/dhcp/option-v4.xml.i, python/vyos/kea.py",
                 "structure checked by own tests; not run on a device",
@@ -191,6 +210,7 @@ const GUIDE: Guide = Guide {
     ],
     undo: &[
         "configure, paste the undo script, commit, save.",
+        "Beside its shared network, moxxie- and the subnet, the script sets the folder and address of VyOS's TFTP server (tftp=switch) and, with pool=NAME, bootfile-name, bootfile-server and static mappings named like the machines in that network.",
         "Where an existing shared network was changed, VyOS does not know what its options were before; rollback does.",
     ],
     traps: &[

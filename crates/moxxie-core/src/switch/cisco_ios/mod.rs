@@ -59,6 +59,29 @@ impl Dialect for CiscoIos {
         ]
     }
 
+    fn means(&self, key: &str) -> Option<&'static str> {
+        Some(match key {
+            "interface" => "mode=relay: a machine's port, or the VLAN's interface, such as Vlan10",
+            "uplink" => "mode=relay: the port towards the DHCP server, where DHCP snooping has to trust",
+            "dhcp_server" => "mode=relay: the addresses to relay to, separated by spaces; default: Moxxie's",
+            "pool" => {
+                "mode=pool: a pool that is on the switch, or the range of a new one, such as 10.0.0.100-10.0.0.199; mode=relay: the range for the companion files"
+            }
+            "next_server" => {
+                "the TFTP server's address; default in mode=pool: the gateway, which is taken to be this switch and gets the loaders; in mode=relay: the DHCP server; with tftp=moxxie: Moxxie"
+            }
+            "tftp" => "who hands out the loaders: switch (default; in mode=relay the DHCP server) or moxxie",
+            "stage2" => {
+                "how iPXE finds the menu: auto (default), class (DHCP tells it; mode=relay only) or embedded (the loader knows)"
+            }
+            "vlan" => "mode=relay: the machines' VLAN, 1 to 4094, whose interface relays",
+            "leases" => {
+                "static: a fixed address for each assigned machine whose address is known, in mode=relay in the companion files; default: none"
+            }
+            _ => return None,
+        })
+    }
+
     fn write(&self, network: &Network) -> Result<Written, Problem> {
         match network.choice("mode") {
             "pool" => pool::pool(network),
@@ -82,12 +105,8 @@ fn head(network: &Network, title: &str, warnings: &[String]) -> String {
     text.replace('?', ".") + "configure terminal\n"
 }
 
-fn verify(show: &str) -> Vec<String> {
-    vec![
-        show.into(),
-        "show ip dhcp binding".into(),
-        "moxxie doctor dhcp --interface eth0, on a computer in the machines' VLAN".into(),
-    ]
+fn verify(show: &str, doctor: String) -> Vec<String> {
+    vec![show.into(), "show ip dhcp binding".into(), doctor]
 }
 
 const SOURCES: &[&str] = &[
@@ -108,7 +127,8 @@ const GUIDE: Guide = Guide {
         "Verify, then write memory. A reload without it brings the old state back.",
     ],
     undo: &[
-        "Paste the undo script the same way. It removes the pools named MOXXIE, their excluded addresses, what TFTP served, and the relay target. Leave out what was there before.",
+        "Paste the undo script the same way. It removes the pools named moxxie-, their excluded addresses and the addresses to relay to. Leave out what was there before.",
+        "What TFTP serves stays, because another network's machines may load the same files; the undo script says the lines that end it.",
         "Portfast and snooping trust stay, because the script cannot know who else relies on them.",
     ],
     traps: &[
@@ -118,7 +138,9 @@ const GUIDE: Guide = Guide {
         "A machine whose firmware sends no client identifier, or its UUID, may not be recognized as its reservation; it then gets an address from the range.",
         "Before each new address IOS pings twice for half a second; in a boot storm, reservations or ip dhcp ping packets 0 save that time.",
         "Beside a proxyDHCP server the VLAN needs two helper addresses: the DHCP server's and the proxy's.",
-        "A machine taken off Moxxie's list keeps its pool MOXXIE-name until you remove it.",
+        "A machine taken off Moxxie's list keeps its pool, moxxie- and the MAC address, until you remove it.",
+        "Lists add up: before you paste a script with other values, paste the undo of the old one, or its excluded addresses and addresses to relay to stay.",
+        "Not everything that the script sets is named moxxie-: also ip helper-address of the VLAN's interface, portfast and snooping trust of the ports you name, excluded addresses, tftp-server and, with pool=NAME, next-server and bootfile of that pool.",
     ],
     checked: &[
         "Checked for structure by Moxxie's own tests; not run on a device. No checker knows the IOS grammar.",

@@ -1,11 +1,11 @@
 //! A pool of the switch's own, with one boot file.
 
-use super::super::single::{exception, exceptions_note, single};
-use super::super::{Arch, NameError, Network, Pool, Problem, Tftp, Written};
+use super::super::dnsmasq::loaders::is_own;
+use super::super::single::{doctor, exception, exceptions_note, excluded, excluded_line, files, single};
+use super::super::{Arch, NameError, Network, Pool, Problem, Written};
 use super::word::Word;
 use super::{SOURCES, head, remark, verify};
 use std::fmt::Write as _;
-use std::net::Ipv4Addr;
 
 pub(super) fn pool(network: &Network) -> Result<Written, Problem> {
     let one = single(network, "IOS", "use mode=relay to dnsmasq or Kea")?;
@@ -24,7 +24,8 @@ pub(super) fn pool(network: &Network) -> Result<Written, Problem> {
             "pool {pool} was there before: the boot file and next server that it had, if any, are overwritten, so note them first (show running-config)"
         ));
     }
-    if network.tftp == Tftp::Switch {
+    let own = is_own(network);
+    if own {
         warnings.push("the switch hands out the loaders itself, to anyone who asks by TFTP: copy them to its flash first, as the remarks below say".into());
     }
     let mut script = head(network, "Cisco IOS: a DHCP pool with one boot file", &warnings);
@@ -36,21 +37,26 @@ pub(super) fn pool(network: &Network) -> Result<Written, Problem> {
                 "ip dhcp pool {pool}\n next-server {}\n bootfile {file}\nexit\n",
                 network.next_server
             );
-            let _ = write!(undo, "ip dhcp pool {pool}\n no next-server\n no bootfile\nexit\n");
+            let _ = write!(
+                undo,
+                "ip dhcp pool {pool}\n no next-server {}\n no bootfile\nexit\n",
+                network.next_server
+            );
         }
-        None => new_pool(&mut script, &mut undo, network, &file),
+        None => new_pool(&mut script, &mut undo, network, &file)?,
     }
     hosts(&mut script, &mut undo, network, one.arch)?;
-    if network.tftp == Tftp::Switch {
-        let origin = network.boot_url.origin();
+    if own {
+        let (origin, names) = (network.boot_url.origin(), files(network, one.arch));
         script.push_str(&remark("Copy the loaders at the enable prompt:"));
-        for name in files(network, one.arch) {
+        for name in &names {
             script.push_str(&remark(&format!("  copy {origin}/boot/firmware/{name} flash:{name}")));
         }
-        for name in files(network, one.arch) {
-            let name = Word::new("arch", &name)?;
+        undo.push_str(&remark("The loaders stay served. Only if no other network's machines load them:"));
+        for name in &names {
+            let name = Word::new("arch", name)?;
             let _ = writeln!(script, "tftp-server flash:{name}");
-            let _ = writeln!(undo, "no tftp-server flash:{name}");
+            undo.push_str(&remark(&format!("  no tftp-server flash:{name}")));
         }
     }
     script.push_str("end\n");
@@ -59,54 +65,41 @@ pub(super) fn pool(network: &Network) -> Result<Written, Problem> {
         script,
         undo,
         warnings,
-        verify: verify("show running-config | section ip dhcp"),
+        verify: verify("show running-config | section ip dhcp", doctor(network)),
         sources: SOURCES.to_vec(),
         companions: Vec::new(),
     })
 }
 
-/// What the switch serves: the files of the served kind, and the loaders of single machines.
-fn files(network: &Network, served: Arch) -> Vec<String> {
-    let mut names = network.files(&[served]);
-    for lease in &network.leases {
-        names.extend(exception(network, lease, served).filter(|name| !names.contains(name)));
+fn new_pool(script: &mut String, undo: &mut String, network: &Network, file: &Word) -> Result<(), Problem> {
+    for range in excluded(network, network.next_server) {
+        let line = excluded_line(&range);
+        let _ = writeln!(script, "{line}");
+        let _ = writeln!(undo, "no {line}");
     }
-    if names.iter().any(|name| name.ends_with(".efi")) && !names.iter().any(|name| name == "autoexec.ipxe") {
-        names.push("autoexec.ipxe".into());
-    }
-    names
-}
-
-fn new_pool(script: &mut String, undo: &mut String, network: &Network, file: &Word) {
-    let range = network.range();
-    let (first, last) = (u32::from(network.subnet.network()) + 1, u32::from(network.subnet.broadcast()) - 1);
-    let (from, to) = (u32::from(range.first), u32::from(range.last));
-    for (begin, end) in [(first, from.saturating_sub(1)), (to.saturating_add(1), last)] {
-        if begin <= end {
-            let line = format!("ip dhcp excluded-address {} {}", Ipv4Addr::from(begin), Ipv4Addr::from(end));
-            let _ = writeln!(script, "{line}");
-            let _ = writeln!(undo, "no {line}");
-        }
-    }
+    let name = Word::new("subnet", &format!("moxxie-{}", network.label()))?;
     let dns: Vec<String> = network.dns.iter().map(ToString::to_string).collect();
     let _ = write!(
         script,
-        "ip dhcp pool MOXXIE\n network {} {}\n default-router {}\n dns-server {}\n next-server {}\n bootfile {file}\n lease 0 1\nexit\n",
+        "ip dhcp pool {name}\n network {} {}\n default-router {}\n dns-server {}\n next-server {}\n bootfile {file}\n lease 0 1\nexit\n",
         network.subnet.network(),
         network.subnet.netmask(),
         network.gateway,
         dns.join(" "),
         network.next_server,
     );
-    undo.push_str("no ip dhcp pool MOXXIE\n");
+    let _ = writeln!(undo, "no ip dhcp pool {name}");
+    Ok(())
 }
 
 /// One pool for each machine with a fixed address; what it does not say comes from the network's.
 fn hosts(script: &mut String, undo: &mut String, network: &Network, served: Arch) -> Result<(), Problem> {
     for lease in &network.leases {
-        let name = Word::new("leases", &format!("MOXXIE-{}", lease.node))?;
-        let bytes = lease.mac.bytes();
-        let hex = bytes.iter().fold("01".to_owned(), |hex, byte| format!("{hex}{byte:02x}"));
+        // Two clusters may call a machine the same, so the pool is named after its MAC address.
+        let mac = lease.mac.to_string().replace(':', "");
+        let name = Word::new("leases", &format!("moxxie-{mac}"))?;
+        let hex = format!("01{mac}");
+        script.push_str(&remark(lease.node.as_str()));
         let id: Vec<&str> = (0..hex.len()).step_by(4).map(|i| &hex[i..(i + 4).min(hex.len())]).collect();
         let _ = write!(
             script,
@@ -115,8 +108,8 @@ fn hosts(script: &mut String, undo: &mut String, network: &Network, served: Arch
             network.subnet.netmask(),
             id.join(".")
         );
-        if let Some(file) = exception(network, lease, served) {
-            let _ = writeln!(script, " bootfile {}", Word::new("leases", &file)?);
+        if let Some(arch) = exception(lease, served) {
+            let _ = writeln!(script, " bootfile {}", Word::new("leases", &network.loader(arch))?);
         }
         script.push_str("exit\n");
         let _ = writeln!(undo, "no ip dhcp pool {name}");

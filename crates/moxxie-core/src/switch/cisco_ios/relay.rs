@@ -1,7 +1,6 @@
 //! Relay to a DHCP server that knows kinds of clients.
 
-use super::super::single::{companions, relay_notes, relay_target};
-use super::super::{Network, Problem, Written};
+use super::super::{Network, Problem, Written, relayed, served};
 use super::word::Word;
 use super::{SOURCES, head, remark, verify};
 use std::fmt::Write as _;
@@ -18,34 +17,30 @@ fn places(network: &Network) -> Result<(Option<Word>, Option<Word>), Problem> {
 }
 
 pub(super) fn relay(network: &Network) -> Result<Written, Problem> {
-    let target = relay_target(network)?;
+    let targets = relayed::targets(network)?;
     let (svi, port) = places(network)?;
     let uplink = network.uplink.as_ref().map(|name| Word::interface("uplink", name)).transpose()?;
     let mut warnings = network.warnings.clone();
-    warnings.extend(relay_notes(network, target));
+    warnings.extend(relayed::notes(network, &targets));
     if svi.is_none() {
         warnings.push("no vlan= was given, so the relay itself is missing below: the interface that routes the machines' VLAN needs it".into());
     }
+    let helpers: Vec<String> = targets.iter().map(|target| format!("ip helper-address {target}")).collect();
+    let one = |line: &str| vec![line.to_owned()];
     let mut script = head(network, "Cisco IOS: DHCP relay", &warnings);
-    block(
-        &mut script,
-        "Requests of the machines' VLAN go to the DHCP server.",
-        &svi,
-        &format!("ip helper-address {target}"),
-        "vlan",
-    );
+    block(&mut script, "Requests of the machines' VLAN go to the DHCP server.", &svi, &helpers, "vlan");
     block(
         &mut script,
         "Machines' ports forward at once: firmware gives up before spanning tree has listened for 30 s.",
         &port,
-        "spanning-tree portfast",
+        &one("spanning-tree portfast"),
         "interface",
     );
     block(
         &mut script,
         "Where DHCP snooping is on, answers come in from the server's side only.",
         &uplink,
-        "ip dhcp snooping trust",
+        &one("ip dhcp snooping trust"),
         "uplink",
     );
     script.push_str("end\n");
@@ -56,10 +51,11 @@ pub(super) fn relay(network: &Network) -> Result<Written, Problem> {
             undo.push_str(&remark(
                 "Not if the VLAN was relayed to the same server before: IOS does not remember.",
             ));
-            let _ = write!(
-                undo,
-                "configure terminal\ninterface {svi}\n no ip helper-address {target}\nexit\nend\n"
-            );
+            let _ = writeln!(undo, "configure terminal\ninterface {svi}");
+            for helper in &helpers {
+                let _ = writeln!(undo, " no {helper}");
+            }
+            undo.push_str("exit\nend\n");
         }
         None => undo.push_str(&remark("There is nothing to undo: no VLAN was named.")),
     }
@@ -68,18 +64,18 @@ pub(super) fn relay(network: &Network) -> Result<Written, Problem> {
         script,
         undo,
         warnings,
-        verify: verify("show running-config | include helper-address"),
+        verify: verify("show running-config | include helper-address", served::doctor(network)),
         sources: SOURCES.to_vec(),
-        companions: companions(network, "server")?,
+        companions: relayed::server_files(network, &targets)?,
     })
 }
 
-fn block(out: &mut String, why: &str, interface: &Option<Word>, line: &str, key: &str) {
+fn block(out: &mut String, why: &str, interface: &Option<Word>, lines: &[String], key: &str) {
     out.push_str(&remark(why));
     match interface {
         Some(interface) => {
-            let _ = write!(out, "interface {interface}\n {line}\nexit\n");
+            let _ = write!(out, "interface {interface}\n {}\nexit\n", lines.join("\n "));
         }
-        None => out.push_str(&remark(&format!("Left out, {key}= was not given: {line}"))),
+        None => out.push_str(&remark(&format!("Left out, {key}= was not given: {}", lines.join(" and ")))),
     }
 }

@@ -25,9 +25,9 @@ impl fmt::Display for ShellWord {
 }
 
 /// Whether the device's own dnsmasq is the TFTP server: with `tftp=switch`, unless `next_server`
-/// names another than the default.
+/// names one, be it the default.
 pub(crate) fn is_own(network: &Network) -> bool {
-    network.tftp == Tftp::Switch && network.next_server == network.gateway
+    network.tftp == Tftp::Switch && !network.next_server_given
 }
 
 /// Who hands out loaders, as `dhcp-boot` wants it: nobody named is dnsmasq's own address, whichever

@@ -3,6 +3,7 @@
 //! repeated but the line that a difference is about.
 
 use super::tree::{HELPER, Tree};
+use crate::mac::MacAddr;
 use crate::switch::{Difference, DifferenceKind};
 use ipnet::Ipv4Net;
 use std::collections::BTreeSet;
@@ -140,7 +141,7 @@ impl Report {
                 }
                 continue;
             }
-            if below.contains(line) {
+            if below.iter().any(|found| same(line, found)) {
                 continue;
             }
             let key = line.split(' ').next().unwrap_or(line);
@@ -163,7 +164,7 @@ impl Report {
             let key: Vec<&str> =
                 line.split(' ').take(if line.starts_with("option ") { 2 } else { 1 }).collect();
             let key = key.join(" ");
-            let fix = format!("ip dhcp pool {pool}, then no {key}: {why}");
+            let fix = format!("ip dhcp pool {pool}, then no {key}, because {why}");
             self.add(DifferenceKind::Extra, &format!("ip dhcp pool {pool}: {key}"), "", line, fix);
         }
     }
@@ -180,7 +181,8 @@ impl Report {
         for (name, below) in &pools {
             let head = format!("ip dhcp pool {name}");
             if self.head.relay {
-                let fix = format!("no {head}: a switch with a pool for the network does not relay it");
+                let fix =
+                    format!("no {head}, because a switch with a pool for the network does not relay it");
                 self.add(DifferenceKind::Extra, &head, "", &below.join("; "), fix);
             } else if !self.head.pool {
                 let words = ["bootfile ", "option 60 ", "option 66 ", "option 67 "];
@@ -191,7 +193,7 @@ impl Report {
                     "firmware believes the pool instead of the proxyDHCP server",
                 );
             } else if name.starts_with("moxxie-") {
-                let fix = format!("no {head}: it is left over from an earlier script");
+                let fix = format!("no {head}, because it is left over from an earlier script");
                 self.add(DifferenceKind::Extra, &head, "", &below.join("; "), fix);
             } else if below.iter().any(|line| line.starts_with("network ")) {
                 let fix = format!("decide for one of the two; to drop this one: no {head}");
@@ -214,6 +216,17 @@ impl Report {
             }
         }
     }
+}
+
+/// Whether two lines of a pool say the same: MAC addresses by their value, however they are spelt, and
+/// with or without Ethernet's name or number behind them.
+fn same(wanted: &str, found: &str) -> bool {
+    let mac = |line: &str| -> Option<MacAddr> {
+        let mut words = line.strip_prefix("hardware-address ")?.split(' ');
+        let mac = words.next()?.parse().ok()?;
+        matches!(words.next(), None | Some("ethernet" | "1")).then_some(mac)
+    };
+    wanted == found || mac(wanted).is_some_and(|wanted| mac(found) == Some(wanted))
 }
 
 /// PicOS: `set` lines, each a path and a value.

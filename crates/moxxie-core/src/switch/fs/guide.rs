@@ -19,7 +19,7 @@ pub(super) const GUIDE: Guide = Guide {
     needs: &[
         "The family, by show version and the names of the interfaces. \"S5860_FSOS 12.4\" or \"S3410_FSOS 11.4\" and TenGigabitEthernet 0/1: family=rgos (S3410, S5810, S5860).",
         "Version 1.7 or 2.2 and ethernet 1/1: family=accton (S3900). \"Internetwork Operating System\", version 2.0.2J and g0/1: family=bdcom (S3400, S3700). Version 7.0.4 and eth-0-1: family=centec (S5800, S5850). set and commit: family=picos.",
-        "mode=relay: a DHCP server in another network that gives addresses in the machines' network; its file comes along for dnsmasq and Kea. The VLAN's interface on the switch has an address there.",
+        "mode=relay: vlan=, or the relay itself is left out; a DHCP server in another network that gives addresses in the machines' network; its file comes along for dnsmasq and Kea. The VLAN's interface on the switch has an address there.",
         "mode=uefi-pool: family=rgos, one kind of client, no relaying on this switch, and a TFTP server with the loader and autoexec.ipxe. The switch itself is none.",
         "mode=proxydhcp-beside: the switch has a pool for the network, and a proxyDHCP server stands in the machines' VLAN.",
     ],
@@ -28,14 +28,14 @@ pub(super) const GUIDE: Guide = Guide {
         "Save show running-config to a file; it is the way back.",
         "Paste the script in a session that does not pass through the ports it names. Lines with ! or # are remarks. Stop at the first line that is refused: those below it would act elsewhere.",
         "For other values later, paste the undo script of the earlier ones first: lines that hold lists, such as excluded addresses, would add up.",
-        "Put the companion file onto the DHCP server and start that.",
-        "Later, moxxie network-config fs with the same values and --compare FILE says what differs in show running-config. Of PicOS it reads set lines; of BDCOM and Centec it reads nothing.",
+        "Put the companion files onto the DHCP server (--companion NAME prints one), run moxxie-loaders.sh there if it is among them, and start the server.",
+        "Later, moxxie network-config fs with the same values and --compare FILE says what differs in show running-config. Of PicOS it reads set lines; it cannot compare BDCOM and Centec.",
         "Boot one machine, run moxxie doctor dhcp --interface X beside it, and only then save the switch's configuration (write on RGOS, write all on BDCOM).",
     ],
     undo: &[
         "Paste the undo script of the same values. It takes away the addresses to relay to, the edge ports and the pools named moxxie-.",
         "service dhcp and trusted ports stay, because others may need them; the undo script says the lines for both.",
-        "What a value was before, the script cannot know: compare with the saved configuration.",
+        "What a value was before, the script cannot know: compare with the saved configuration. Beside its pools named moxxie-, the script changes the VLAN's addresses to relay to, ip dhcp relay check server-id (with two such addresses), service dhcp, the ports you name, excluded addresses of the subnet and, with pool=NAME, next-server and bootfile of that pool.",
     ],
     traps: &[
         "RGOS: service dhcp is server and relay in one. A request is served if there is a pool for it and relayed otherwise, so one pool ends the relaying of its network without a message. Never have both.",
@@ -53,9 +53,34 @@ pub(super) const GUIDE: Guide = Guide {
     checked: &[
         "Checked: every script by an own parser (each indented line has a command above it, only known first words), its quoting by property tests, the comparison by running configurations made by hand.",
         "Not run on a device of FS. RGOS words are from the guide of the maker of that command line; portfast and snooping words on FS's builds are not confirmed.",
+        "Whether RGOS wants the address behind no next-server, which the undo of an existing pool writes without it, is not verified.",
         "PicOS: the relay's words are in two independent public configurations. Accton: the ports' words are in a public running configuration. BDCOM and Centec: no words for DHCP are known, so their scripts are remarks.",
     ],
 };
+
+/// What parameters mean here, where that is not what they mean elsewhere.
+pub(super) fn means(key: &str) -> Option<&'static str> {
+    Some(match key {
+        "interface" => "a machine's port, or the VLAN's interface, such as VLAN 10",
+        "dhcp_server" => "mode=relay: the addresses to relay to, separated by spaces; default: Moxxie's",
+        "pool" => {
+            "mode=uefi-pool: a pool that is on the switch, or the range of a new one; mode=relay: the range for the companion files, such as 10.0.0.100-10.0.0.199; mode=proxydhcp-beside: the pool's name"
+        }
+        "next_server" => {
+            "the TFTP server's address, never the switch; default: the DHCP or proxyDHCP server of the companion files, and Moxxie in mode=uefi-pool or with tftp=moxxie"
+        }
+        "tftp" => {
+            "who hands out the loaders: moxxie, or switch (default), which stands for the server that next_server= describes, because these switches have no TFTP server"
+        }
+        "stage2" => {
+            "how iPXE finds the menu: auto (default), class (DHCP tells it; not in mode=uefi-pool) or embedded (the loader knows)"
+        }
+        "vlan" => {
+            "the machines' VLAN, 1 to 4094; without it the relay itself is left out (RGOS) or refused (PicOS)"
+        }
+        _ => return None,
+    })
+}
 
 /// What to do by hand, where the words for DHCP are not known.
 pub(super) fn by_hand(job: &Job<'_>, mark: &str, lines: &mut Lines) {

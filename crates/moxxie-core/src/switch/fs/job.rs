@@ -2,7 +2,7 @@
 
 use super::quote::Port;
 use super::{Family, Lines};
-use crate::switch::{Name, Network, Pool, Problem, Stage, Tftp, Vlan};
+use crate::switch::{Name, Network, Problem, Vlan, relayed};
 use std::net::Ipv4Addr;
 
 /// What the switch is to do.
@@ -28,8 +28,6 @@ pub(super) struct Job<'a> {
     pub(super) vlan: Option<u16>,
     /// What to relay to; empty in the other modes.
     pub(super) helpers: Vec<Ipv4Addr>,
-    /// Who hands out the loaders by TFTP.
-    pub(super) tftp: Ipv4Addr,
 }
 
 impl<'a> Job<'a> {
@@ -65,7 +63,7 @@ impl<'a> Job<'a> {
             }
         }
         let helpers = match mode {
-            Mode::Relay => helpers(network, lines)?,
+            Mode::Relay => relayed::targets(network)?,
             Mode::Pool | Mode::Beside => {
                 if network.dhcp_server.is_some() {
                     lines.warn(
@@ -75,22 +73,20 @@ impl<'a> Job<'a> {
                 Vec::new()
             }
         };
-        if mode == Mode::Relay && matches!(network.pool, Some(Pool::Name(_))) {
-            lines.warn(
-                "pool names a pool on the switch, but a relay has none: the companion files take a range",
-            );
-        }
-        if mode == Mode::Pool && network.stage2 == Stage::Class {
+        lines.warnings.extend(match mode {
+            Mode::Relay => relayed::notes(network, &helpers),
+            Mode::Pool | Mode::Beside => Vec::new(),
+        });
+        if mode == Mode::Beside && network.arches.iter().all(|arch| arch.is_http()) {
             return Err(Problem::new(
-                "stage2",
-                "a pool on these switches cannot recognize iPXE: take stage2=auto, or mode=relay with a server that can",
+                "arch",
+                "UEFI HTTP boot gets no answer from dnsmasq as a proxyDHCP server: take mode=relay, or name other kinds",
             ));
         }
         if mode == Mode::Beside && network.arches.iter().any(|arch| arch.is_http()) {
             lines.warn("machines that boot by UEFI HTTP get no answer from dnsmasq as a proxyDHCP server: they need mode=relay");
         }
-        let tftp = tftp(network, &helpers, lines)?;
-        Ok(Job { network, mode, interface, uplink, vlan, helpers, tftp })
+        Ok(Job { network, mode, interface, uplink, vlan, helpers })
     }
 
     /// The refusal of a pool where the words for it are not known.
@@ -104,79 +100,4 @@ impl<'a> Job<'a> {
             Mode::Relay | Mode::Beside => Ok(()),
         }
     }
-}
-
-/// The addresses in `dhcp_server`, separated by spaces; Moxxie's own where none is given.
-fn helpers(network: &Network, lines: &mut Lines) -> Result<Vec<Ipv4Addr>, Problem> {
-    let Some(given) = &network.dhcp_server else {
-        let Some(address) = network.boot_url.address() else {
-            return Err(Problem::new(
-                "dhcp_server",
-                "name the address to relay to: the boot URL has a name, and a relay sends to addresses",
-            ));
-        };
-        lines.warn(format!(
-            "no dhcp_server was given: the switch relays to {address}, where Moxxie is. A DHCP server has to run there; a companion file configures it"
-        ));
-        note_neighbor(network, &[address], lines);
-        return Ok(vec![address]);
-    };
-    let mut helpers: Vec<Ipv4Addr> = Vec::new();
-    for word in given.as_str().split(' ') {
-        let address = word.parse::<Ipv4Addr>().ok().filter(|address| {
-            let first = address.octets()[0];
-            first != 0 && first != 127 && first < 224
-        });
-        let Some(address) = address else {
-            return Err(Problem::new(
-                "dhcp_server",
-                format!(
-                    "{word:?} is no address of a host: write one or more to relay to, such as 10.0.0.10, separated by spaces"
-                ),
-            ));
-        };
-        if address == network.gateway {
-            return Err(Problem::new(
-                "dhcp_server",
-                format!("{address} is the gateway: the switch would relay to itself"),
-            ));
-        }
-        if !helpers.contains(&address) {
-            helpers.push(address);
-        }
-    }
-    note_neighbor(network, &helpers, lines);
-    Ok(helpers)
-}
-
-fn note_neighbor(network: &Network, helpers: &[Ipv4Addr], lines: &mut Lines) {
-    for address in helpers.iter().filter(|address| network.subnet.contains(*address)) {
-        lines.warn(format!(
-            "{address} stands in the machines' own network {}: if it is in their VLAN too, it hears them without a relay and nothing of this is needed",
-            network.subnet
-        ));
-    }
-}
-
-/// Who hands out the loaders: no source knows of a TFTP server in these switches, so never the switch.
-fn tftp(network: &Network, helpers: &[Ipv4Addr], lines: &mut Lines) -> Result<Ipv4Addr, Problem> {
-    if network.tftp == Tftp::Moxxie || network.next_server != network.gateway {
-        return Ok(network.next_server);
-    }
-    if let Some(first) = helpers.first() {
-        lines.warn(format!(
-            "no TFTP server is documented for FS switches: the machines fetch their loaders from the DHCP server {first}. Give next_server= or tftp=moxxie for another"
-        ));
-        return Ok(*first);
-    }
-    let Some(address) = network.boot_url.address() else {
-        return Err(Problem::new(
-            "next_server",
-            "name a TFTP server: none is documented for FS switches, and the boot URL has a name where firmware needs an address",
-        ));
-    };
-    lines.warn(format!(
-        "no TFTP server is documented for FS switches: the machines fetch their loaders from Moxxie at {address}, which has to run with --tftp 0.0.0.0:69. Give next_server= for another"
-    ));
-    Ok(address)
 }

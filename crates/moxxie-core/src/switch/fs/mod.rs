@@ -7,7 +7,6 @@
 mod accton;
 mod bdcom;
 mod centec;
-mod companion;
 mod compare;
 mod guide;
 mod job;
@@ -17,7 +16,9 @@ mod quote;
 mod rgos;
 mod tree;
 
-use super::{Choice, Dialect, Difference, Guide, Network, Problem, Remarks, Written};
+use super::{
+    Choice, Dialect, Difference, Guide, Network, Problem, Remarks, Written, relayed, served, single,
+};
 use job::{Job, Mode};
 use quote::{Port, Word};
 
@@ -127,6 +128,10 @@ impl Dialect for Fs {
         ]
     }
 
+    fn means(&self, key: &str) -> Option<&'static str> {
+        guide::means(key)
+    }
+
     fn write(&self, network: &Network) -> Result<Written, Problem> {
         let name = network.choice("family");
         let Some(family) = FAMILIES.iter().find(|family| family.name == name) else {
@@ -141,7 +146,11 @@ impl Dialect for Fs {
                 "The script has no commands: there is nothing to take away.",
             );
         }
-        let companions = companion::companions(&job, &mut lines);
+        let companions = match job.mode {
+            Mode::Relay => relayed::server_files(network, &job.helpers)?,
+            Mode::Beside => relayed::proxy_files(network)?,
+            Mode::Pool => Vec::new(),
+        };
         let title = format!("{}, family {name}, mode {}", family.title, network.choice("mode"));
         let remarks = |apply| Remarks { mark: family.mark, title: &title, apply };
         let apply = &[
@@ -151,7 +160,10 @@ impl Dialect for Fs {
         let script = remarks(apply.as_slice()).head(network, &lines.warnings) + &lines.script;
         let undo = remarks(&["Takes away what the script of the same values made."]).head(network, &[])
             + &lines.undo;
-        lines.verify.push("moxxie doctor dhcp --interface eth0 (on a computer in the machines' VLAN)".into());
+        lines.verify.push(match job.mode {
+            Mode::Pool => single::doctor(network),
+            Mode::Relay | Mode::Beside => served::doctor(network),
+        });
         Ok(Written {
             script,
             undo,

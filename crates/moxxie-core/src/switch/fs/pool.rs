@@ -3,94 +3,74 @@
 
 use super::{Job, Lines, Problem, word};
 use crate::mac::MacAddr;
-use crate::switch::{Arch, Lease, Network, Pool, comment_block};
+use crate::switch::single::{exception, exceptions_note, excluded, excluded_line, single};
+use crate::switch::{Arch, Lease, Network, Pool, Tftp, comment_block};
 use std::fmt::Write as _;
 use std::net::Ipv4Addr;
 
+/// What the guide of RGOS does not say.
+pub(super) const UNSURE: &str = "Whether the line no next-server needs the address behind it is not verified: if the switch refuses the line, add the address.";
+
 pub(super) fn write(job: &Job<'_>, lines: &mut Lines) -> Result<(), Problem> {
     let network = job.network;
-    let arch = served(network, lines)?;
-    let loader = word("arch", &network.loader(arch))?;
+    let one = single(network, "RGOS", "use mode=relay")?;
+    let loader = word("arch", &one.file)?;
+    let tftp = tftp(network, lines)?;
     lines.warn("a pool ends relaying, without a word: what it matches is served here. On a switch that relays, take mode=relay");
     let place = job
         .vlan
         .map_or_else(|| "the machines' VLAN interface".to_owned(), |vlan| format!("interface vlan {vlan}"));
     lines.warn(format!("{place} needs an address in {}: the switch picks the pool by it", network.subnet));
-    second_stage(network, arch, lines);
+    lines.warnings.extend(one.warnings);
+    lines.warnings.extend(exceptions_note(network, one.arch));
     lines.script.push_str("service dhcp\n");
     match &network.pool {
         Some(Pool::Name(name)) => {
             let name = word("pool", name.as_str())?;
             lines.warn(format!("pool {name} has to be there with network and default-router: it gets the boot file only, and the switch makes an empty one where there is none"));
-            let _ = writeln!(
-                lines.script,
-                "ip dhcp pool {name}\n next-server {}\n bootfile {loader}\n exit",
-                job.tftp
-            );
+            let _ =
+                writeln!(lines.script, "ip dhcp pool {name}\n next-server {tftp}\n bootfile {loader}\n exit");
             let _ = writeln!(lines.undo, "ip dhcp pool {name}\n no bootfile\n no next-server\n exit");
-            lines
-                .undo
-                .push_str(&comment_block("!", "A boot file that the pool had before does not come back."));
+            for text in ["A boot file that the pool had before does not come back.", UNSURE] {
+                lines.undo.push_str(&comment_block("!", text));
+            }
         }
-        _ => own_pool(job, &loader, lines)?,
+        _ => own_pool(network, tftp, &loader, lines)?,
     }
     for lease in &network.leases {
-        host(job, lease, arch, lines)?;
+        host(network, tftp, lease, one.arch, lines)?;
     }
     Ok(())
 }
 
-/// The one kind of client that a pool can serve: x64 where asked for.
-fn served(network: &Network, lines: &mut Lines) -> Result<Arch, Problem> {
-    let pxe = |arch: &&Arch| !arch.is_http();
-    let arch = match network.serves(Arch::X64) {
-        true => Some(Arch::X64),
-        // UEFI before BIOS: the mode says so.
-        false => network.arches.iter().filter(pxe).max_by_key(|arch| **arch != Arch::Bios).copied(),
-    };
-    let Some(arch) = arch else {
+/// Who hands out the loaders: no source knows of a TFTP server in these switches, so never the switch.
+fn tftp(network: &Network, lines: &mut Lines) -> Result<Ipv4Addr, Problem> {
+    if network.tftp == Tftp::Moxxie || network.next_server_given {
+        return Ok(network.next_server);
+    }
+    let Some(address) = network.boot_url.address() else {
         return Err(Problem::new(
-            "arch",
-            "UEFI HTTP boot needs option 60 in the answer, for those clients only, which a pool here cannot do: take mode=relay",
+            "next_server",
+            "name a TFTP server: none is documented for FS switches, and the boot URL has a name where firmware needs an address",
         ));
     };
-    let others: Vec<&str> =
-        network.arches.iter().filter(|other| **other != arch).map(|other| other.name()).collect();
-    if !others.is_empty() {
-        lines.warn(format!(
-            "a pool has one boot file: it serves {}. Others ({}) need mode=relay; machines with leases=static get the file of their kind",
-            arch.name(),
-            others.join(", ")
-        ));
-    }
-    Ok(arch)
+    lines.warn(format!(
+        "no TFTP server is documented for FS switches: the machines fetch their loaders from Moxxie at {address}, which has to run with --tftp 0.0.0.0:69. Give next_server= for another"
+    ));
+    Ok(address)
 }
 
-fn second_stage(network: &Network, arch: Arch, lines: &mut Lines) {
-    let origin = network.boot_url.origin();
-    let bios = arch == Arch::Bios || network.leases.iter().any(|lease| lease.arch == Some(Arch::Bios));
-    if arch != Arch::Bios {
-        lines.warn(format!(
-            "the pool gives iPXE its own loader again: what ends that is autoexec.ipxe beside the loader on the TFTP server (iPXE of 2022 and later, not 1.21.1). It is at {origin}/boot/firmware/autoexec.ipxe"
-        ));
-    }
-    if bios {
-        lines.warn(format!(
-            "BIOS machines need an undionly.kpxe with the script built in (EMBED=embed.ipxe), or they load it forever. The script is at {origin}/boot/firmware/embed.ipxe"
-        ));
-    }
-}
-
-fn own_pool(job: &Job<'_>, loader: &super::Word, lines: &mut Lines) -> Result<(), Problem> {
-    let network = job.network;
-    let name = word("subnet", &format!("moxxie-{}", network.subnet.network().to_string().replace('.', "-")))?;
-    for (first, last) in excluded(job) {
-        let range = match first == last {
-            true => first.to_string(),
-            false => format!("{first} {last}"),
-        };
-        let _ = writeln!(lines.script, "ip dhcp excluded-address {range}");
-        let _ = writeln!(lines.undo, "no ip dhcp excluded-address {range}");
+fn own_pool(
+    network: &Network,
+    tftp: Ipv4Addr,
+    loader: &super::Word,
+    lines: &mut Lines,
+) -> Result<(), Problem> {
+    let name = word("subnet", &format!("moxxie-{}", network.label()))?;
+    for range in excluded(network, tftp) {
+        let line = excluded_line(&range);
+        let _ = writeln!(lines.script, "{line}");
+        let _ = writeln!(lines.undo, "no {line}");
     }
     let _ = writeln!(
         lines.script,
@@ -99,7 +79,7 @@ fn own_pool(job: &Job<'_>, loader: &super::Word, lines: &mut Lines) -> Result<()
         network.subnet.netmask()
     );
     router(network, &mut lines.script);
-    let _ = writeln!(lines.script, " next-server {}\n bootfile {loader}\n lease 0 1 0\n exit", job.tftp);
+    let _ = writeln!(lines.script, " next-server {tftp}\n bootfile {loader}\n lease 0 1 0\n exit");
     let _ = writeln!(lines.undo, "no ip dhcp pool {name}");
     Ok(())
 }
@@ -111,14 +91,14 @@ fn router(network: &Network, out: &mut String) {
 
 /// A machine's own pool. What is said in the network's pool is said again: whether a host's pool
 /// takes it over is in no source.
-fn host(job: &Job<'_>, lease: &Lease, served: Arch, lines: &mut Lines) -> Result<(), Problem> {
-    let network = job.network;
-    let arch = match lease.arch {
-        Some(Arch::HttpX64) => Arch::X64,
-        Some(Arch::HttpArm64) => Arch::Arm64,
-        Some(arch) => arch,
-        None => served,
-    };
+fn host(
+    network: &Network,
+    tftp: Ipv4Addr,
+    lease: &Lease,
+    served: Arch,
+    lines: &mut Lines,
+) -> Result<(), Problem> {
+    let arch = exception(lease, served).unwrap_or(served);
     let loader = word("arch", &network.loader(arch))?;
     let name = word("leases", &format!("moxxie-{}", lease.mac.to_string().replace(':', "")))?;
     let kind = match lease.arch {
@@ -134,7 +114,7 @@ fn host(job: &Job<'_>, lease: &Lease, served: Arch, lines: &mut Lines) -> Result
         dotted(lease.mac)
     );
     router(network, &mut lines.script);
-    let _ = writeln!(lines.script, " next-server {}\n bootfile {loader}\n exit", job.tftp);
+    let _ = writeln!(lines.script, " next-server {tftp}\n bootfile {loader}\n exit");
     let _ = writeln!(lines.undo, "no ip dhcp pool {name}");
     Ok(())
 }
@@ -143,60 +123,4 @@ fn host(job: &Job<'_>, lease: &Lease, served: Arch, lines: &mut Lines) -> Result
 fn dotted(mac: MacAddr) -> String {
     let [a, b, c, d, e, f] = mac.bytes();
     format!("{a:02x}{b:02x}.{c:02x}{d:02x}.{e:02x}{f:02x}")
-}
-
-/// The ranges of the subnet that must not be handed out: all but the pool's range, and in that the
-/// addresses of router, servers and Moxxie. Fixed addresses are left out: whether a machine's own
-/// pool may give an excluded address is in no source, and a reserved one is given to nobody else.
-fn excluded(job: &Job<'_>) -> Vec<(Ipv4Addr, Ipv4Addr)> {
-    let network = job.network;
-    let range = network.range();
-    let (first, last) = (u32::from(range.first), u32::from(range.last));
-    let hosts = (u32::from(network.subnet.network()) + 1, u32::from(network.subnet.broadcast()) - 1);
-    let mut ranges = minus(vec![hosts], first, last);
-    let taken = [Some(network.gateway), Some(job.tftp), network.boot_url.address()];
-    for address in taken.into_iter().flatten().chain(network.dns.iter().copied()).map(u32::from) {
-        if (first..=last).contains(&address) {
-            ranges = minus(ranges, address, address);
-            ranges.push((address, address));
-        }
-    }
-    for lease in &network.leases {
-        let address = u32::from(lease.address);
-        ranges = minus(ranges, address, address);
-    }
-    ranges.sort_unstable();
-    ranges.into_iter().map(|(first, last)| (first.into(), last.into())).collect()
-}
-
-/// The ranges without the addresses from `first` to `last`.
-fn minus(ranges: Vec<(u32, u32)>, first: u32, last: u32) -> Vec<(u32, u32)> {
-    let cut = |(a, b): (u32, u32)| {
-        let below = (a < first).then(|| (a, b.min(first - 1)));
-        let above = (b > last).then(|| (a.max(last + 1), b));
-        match last < a || first > b {
-            true => [Some((a, b)), None],
-            false => [below, above],
-        }
-    };
-    ranges.into_iter().flat_map(cut).flatten().collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    proptest! {
-        #[test]
-        fn ranges_lose_exactly_what_is_cut(a in 1u32..40, len in 0u32..40, first in 0u32..90, more in 0u32..40) {
-            let (b, last) = (a + len, first + more);
-            let left = minus(vec![(a, b)], first, last);
-            for x in 0..120 {
-                let inside = left.iter().filter(|(a, b)| (*a..=*b).contains(&x)).count();
-                let expected = (a..=b).contains(&x) && !(first..=last).contains(&x);
-                prop_assert_eq!(inside, usize::from(expected));
-            }
-        }
-    }
 }

@@ -42,7 +42,7 @@ fn write(job: &Job<'_>, lines: &mut Lines) -> Result<(), Problem> {
 fn relay(job: &Job<'_>, lines: &mut Lines) {
     let network = job.network;
     lines.warn(format!(
-        "the switch relays only while it has no pool for {}: a pool answers first, without a word. Look with show running-config | begin ip dhcp",
+        "if the switch has a pool for {}, it answers from it and relays nothing, without a message. Look with show running-config | begin ip dhcp",
         network.subnet
     ));
     lines.script.push_str("service dhcp\n");
@@ -51,33 +51,35 @@ fn relay(job: &Job<'_>, lines: &mut Lines) {
         // never hears of it.
         lines.script.push_str("no ip dhcp relay check server-id\n");
     }
-    let mut list = |place: &str, indent: &str| {
-        for (out, no) in [(&mut lines.script, ""), (&mut lines.undo, "no ")] {
-            out.push_str(place);
-            for helper in &job.helpers {
-                let _ = writeln!(out, "{indent}{no}ip helper-address {helper}");
-            }
-            if !indent.is_empty() {
-                let _ = writeln!(out, "{indent}exit");
-            }
-        }
-    };
     match job.vlan {
         Some(vlan) => {
-            list(&format!("interface vlan {vlan}\n"), " ");
+            for (out, no) in [(&mut lines.script, ""), (&mut lines.undo, "no ")] {
+                let _ = writeln!(out, "interface vlan {vlan}");
+                for helper in &job.helpers {
+                    let _ = writeln!(out, " {no}ip helper-address {helper}");
+                }
+                out.push_str(" exit\n");
+            }
+            let text = "An address to relay to that stood there before the script is taken away too: put it back by hand.";
+            lines.undo.push_str(&comment_block("!", text));
             lines.warn(format!(
                 "interface vlan {vlan} needs an address in {}, as a rule {}: it is the relay's own, and the server picks the pool by it",
                 network.subnet, network.gateway
             ));
         }
         None => {
-            list("", "");
-            lines.warn("no vlan was given: the addresses to relay to hold for every VLAN that has none of its own. Give vlan= to limit them");
+            let list: Vec<String> =
+                job.helpers.iter().map(|helper| format!("ip helper-address {helper}")).collect();
+            lines.remark(
+                "!",
+                &format!(
+                    "Left out, vlan= was not given: in the machines' VLAN interface, {}",
+                    list.join(" and ")
+                ),
+            );
+            lines.warn("no vlan was given, so the relay itself is missing below: give vlan=");
         }
     }
-    let text =
-        "An address to relay to that stood there before the script is taken away too: put it back by hand.";
-    lines.undo.push_str(&comment_block("!", text));
     if job.helpers.len() > 1 {
         let text =
             "The script turned ip dhcp relay check server-id off. Where it was on before: turn it on again.";
@@ -95,10 +97,9 @@ fn beside(job: &Job<'_>, lines: &mut Lines) -> Result<(), Problem> {
             let name = word("pool", name.as_str())?;
             let _ = writeln!(lines.script, "ip dhcp pool {name}\n no bootfile\n no next-server\n exit");
             lines.warn(format!("pool {name} has to be there: the switch makes an empty one otherwise"));
-            lines.undo.push_str(&comment_block(
-                "!",
-                "The boot file's name does not come back: write the pool anew with mode=uefi-pool.",
-            ));
+            let text = "The boot file's name does not come back: write the pool anew with mode=uefi-pool.";
+            lines.undo.push_str(&comment_block("!", text));
+            lines.remark("!", super::pool::UNSURE);
         }
         Some(Pool::Name(name)) => by_hand(lines, &format!("pool {name}, which is yours")),
         _ => by_hand(lines, &format!("the switch's pool for {}", job.network.subnet)),

@@ -6,8 +6,7 @@
 
 mod parts;
 
-use super::single::no_tftp;
-use super::{Arch, Dialect, Guide, Network, Problem, Remarks, Stage, Written};
+use super::{Arch, Dialect, Guide, Network, Problem, Remarks, Stage, Written, served};
 use parts::{DEFINE_60, PREPARE, RESERVE, UNDO};
 use std::fmt::{self, Write as _};
 
@@ -34,7 +33,7 @@ impl Dialect for Windows {
 
     fn write(&self, network: &Network) -> Result<Written, Problem> {
         let mut warnings = network.warnings.clone();
-        warnings.extend(no_tftp(network, "Windows DHCP"));
+        warnings.extend(served::tftp_note(network, "Windows DHCP"));
         warnings.push("options 60, 66 and 67 of the whole scope are removed, because they reach every machine and contradict the policies; the script shows them and saves them for the undo".into());
         match network.stage2 {
             Stage::Embedded => warnings.push(format!(
