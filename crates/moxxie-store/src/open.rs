@@ -14,6 +14,7 @@ use sqlx::{ConnectOptions, Connection, Executor, Row, Sqlite, SqlitePool};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::time::Instant;
 
 static SQLITE: Migrator = sqlx::migrate!("migrations/sqlite");
 static POSTGRES: Migrator = sqlx::migrate!("migrations/postgres");
@@ -138,9 +139,8 @@ fn connect(url: &str) -> Result<Db> {
     )))
 }
 
-/// How often, and after which pause, a file that another process turns to WAL is opened again: as
-/// long as the busy handler would wait.
-const WAL_TRIES: u32 = 100;
+/// How long, and after which pause, a file that another process turns to WAL is opened again.
+const WAL_PATIENCE: Duration = Duration::from_secs(5);
 const WAL_PAUSE: Duration = Duration::from_millis(50);
 
 const NEWEST: &str = "SELECT MAX(version) FROM _sqlx_migrations";
@@ -198,19 +198,20 @@ fn sqlite(path: &Path) -> Result<Db> {
 }
 
 /// The connection that writes. Two processes that turn a new file to WAL at once do not wait for each
-/// other: SQLite does not call the busy handler there, it says "locked". So that is asked again.
+/// other: SQLite does not call the busy handler there, it says "locked". So that is asked again, until
+/// a deadline: elsewhere the busy handler does wait, and a number of tries would be no bound.
 async fn writer(pool: &SqlitePool) -> Result<PoolConnection<Sqlite>> {
     let busy = |error: &sqlx::Error| {
         let database = error.as_database_error();
         database.and_then(|e| e.code()).is_some_and(|code| code == "5" || code == "261")
     };
-    for _ in 0..WAL_TRIES {
+    let deadline = Instant::now() + WAL_PATIENCE;
+    loop {
         match pool.acquire().await {
-            Err(error) if busy(&error) => tokio::time::sleep(WAL_PAUSE).await,
+            Err(error) if busy(&error) && Instant::now() < deadline => tokio::time::sleep(WAL_PAUSE).await,
             other => return Ok(other?),
         }
     }
-    Ok(pool.acquire().await?)
 }
 
 /// A database that lives as long as its one connection.

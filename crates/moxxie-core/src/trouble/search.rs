@@ -92,6 +92,7 @@ fn weigh(symptom: &Symptom, words: &[&str]) -> Option<u32> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::switch::DIALECTS;
     use crate::trouble::for_dialect;
     use proptest::prelude::*;
 
@@ -122,22 +123,7 @@ mod tests {
 
     #[test]
     fn guides_have_their_own() {
-        let known = [
-            "mikrotik",
-            "fs",
-            "dnsmasq",
-            "kea",
-            "isc-dhcpd",
-            "cisco-ios",
-            "junos",
-            "edgeos",
-            "vyos",
-            "opnsense",
-            "openwrt",
-            "windows",
-            "proxmox-sdn",
-            "unifi",
-        ];
+        let known: Vec<&str> = DIALECTS.iter().map(|dialect| dialect.name()).collect();
         for symptom in all() {
             assert!(symptom.vendors.iter().all(|vendor| known.contains(vendor)), "{}", symptom.id);
         }

@@ -389,6 +389,13 @@ async fn logs(store: &Store) {
     assert_eq!(all[10].boot_profile.as_deref(), Some("safe"));
     let next = store.machines(Some((all[1].last_seen_at, all[1].mac_address)), 100).await.unwrap();
     assert_eq!(next, all[2..]);
+    // Assigned and seen, by whichever card; neither strangers nor who was never seen.
+    store.record_machines(&[seen(11, 600, Some("Second card"))], 1000).await.unwrap();
+    let assigned = store.assigned_machines().await.unwrap();
+    let found: Vec<_> =
+        assigned.iter().map(|m| (m.mac_address, m.node_name.as_deref(), m.product.as_deref())).collect();
+    assert_eq!(found, [(mac(1), Some("node-1"), None), (mac(11), Some("node-1"), Some("Second card"))]);
+    assert!(assigned.iter().all(|m| m.boot_profile.as_deref() == Some("safe")));
     // Where boot scripts went to, not where somebody said a name.
     let at = |ip: &str, since| store.machines_at(ip.parse().unwrap(), Timestamp(since));
     assert!(!at("10.0.0.9", 0).await.unwrap().contains(&mac(119)));

@@ -38,7 +38,7 @@ pub struct Offer {
 pub enum Role {
     /// An offer of an address.
     Dhcp,
-    /// An offer without an address, by a proxyDHCP server.
+    /// An offer without an address, by a proxyDHCP server for PXE or for HTTP boot.
     Proxy,
     /// The answer of a boot server on port 4011.
     Boot,
@@ -116,8 +116,10 @@ impl Offer {
         let class = options.get(&code::CLASS).map(Vec::as_slice).unwrap_or_default();
         let role = match options.get(&code::MESSAGE_TYPE)?.as_slice() {
             [2] if !message.yiaddr().is_unspecified() => Role::Dhcp,
-            // Whoever offers neither address nor PXE is heard by nobody.
-            [2] if class.starts_with(b"PXEClient") => Role::Proxy,
+            // Whoever offers neither address nor PXE nor HTTP boot is heard by nobody.
+            [2] if [b"PXEClient".as_slice(), b"HTTPClient"].iter().any(|c| class.starts_with(c)) => {
+                Role::Proxy
+            }
             [5] => Role::Boot,
             _ => return None,
         };
@@ -188,6 +190,12 @@ pub fn loads(client: &Client, offer: &Offer) -> Option<Load> {
     let next = Some(offer.next_server).filter(|server| !server.is_unspecified());
     let ((name, field), server) = match client.kind {
         Kind::Plain => return None,
+        // A proxy for HTTP boot (EDK2's HttpOfferTypeProxyIpUri) is none for PXE.
+        Kind::Ipxe | Kind::Bios | Kind::Uefi
+            if offer.role == Role::Proxy && !offer.has_class("PXEClient") =>
+        {
+            return None;
+        }
         // Never anything but the header's address: not option 54, 66 or `sname`.
         Kind::Ipxe => (header.or(option)?, next),
         // ROMs differ in which name they read first; `rules` has a word on two names.

@@ -109,6 +109,22 @@ fn http_boot_wants_its_class() {
     assert_eq!(loaded("ipxe-bios", &named).unwrap().as_bytes(), url);
 }
 
+/// Address from one server, URL from another that gives no addresses.
+#[test]
+fn http_boot_has_proxies_too() {
+    let url = b"http://10.0.0.5:8080/boot/firmware/ipxe.efi";
+    let address = read(&packet([10, 0, 0, 9], NONE, b"", &[OFFER, SERVER])).unwrap();
+    let proxy = read(&packet(NONE, NONE, b"", &[OFFER, (60, b"HTTPClient"), (67, url)])).unwrap();
+    assert_eq!(proxy.role, Role::Proxy);
+    let offers = [address, proxy];
+    let (from, load) = chosen(by_name("http-x64").unwrap(), &offers).unwrap();
+    assert_eq!((from.role, load.name.as_bytes()), (Role::Proxy, url.as_slice()));
+    for client in ["bios", "x64", "ipxe-x64", "plain"] {
+        let client = by_name(client).unwrap();
+        assert_eq!((chosen(client, &offers), offers[1].asks_next(client)), (None, None), "{}", client.name);
+    }
+}
+
 /// What dnsmasq sends as a proxyDHCP server: a boot server, a menu, and no file.
 #[test]
 fn proxies_are_asked_again() {

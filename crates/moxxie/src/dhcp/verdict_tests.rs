@@ -109,7 +109,10 @@ fn two_servers() {
     );
     let cause =
         &judge(&but(&[("x64", vec![offer(2, TFTP, ""), offer(1, TFTP, "ipxe.efi")])]), false)[0].cause;
-    assert!(cause.contains("10.0.0.1 and 10.0.0.2"), "{cause}");
+    assert!(cause.starts_with("two DHCP servers answer: 10.0.0.1 and 10.0.0.2;"), "{cause}");
+    let three: Vec<Offer> = (1..=3).map(|server| offer(server, TFTP, "ipxe.efi")).collect();
+    let cause = &judge(&but(&[("x64", three)]), false)[0].cause;
+    assert!(cause.starts_with("3 DHCP servers answer: "), "{cause}");
 }
 
 #[test]

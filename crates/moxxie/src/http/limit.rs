@@ -105,7 +105,12 @@ pub async fn limited(app: &Arc<App>, peer: IpAddr, request: Request, next: Next)
         }
         return response;
     }
-    if path.starts_with("/api/") {
+    // Without a token a rate can only go by the address, as on boot routes.
+    let page = path == "/troubleshoot";
+    if page && !app.limits.boot(&app.config().limits, peer, app.clock.steady()) {
+        return ApiError::from(TooMany::new("boot_address", "limits.boot_per_second")).into_response();
+    }
+    if page || path.starts_with("/api/") {
         let Some(place) = app.limits.api_room.enter(app.config().limits.api_requests_in_flight) else {
             let error = TooMany::new("api_in_flight", "limits.api_requests_in_flight");
             return ApiError::from(error).into_response();

@@ -101,7 +101,7 @@ fn section(out: &mut String, symptom: &Symptom) {
 
 fn answers(out: &mut String, cause: &str, check: &str, fix: &str) {
     let (cause, check, fix) = (prose(cause), prose(check), prose(fix));
-    let _ = write!(out, "<dl><dt>Why<dd>{cause}<dt>Check<dd>{check}<dt>Mend<dd>{fix}</dl>");
+    let _ = write!(out, "<dl><dt>Why<dd>{cause}<dt>Check<dd>{check}<dt>Fix<dd>{fix}</dl>");
 }
 
 /// Text as HTML; what stands between backticks is code.

@@ -15,6 +15,7 @@ mod bad_values;
 mod boot;
 mod catalogue;
 mod cves;
+mod doctor;
 mod downloads;
 mod firmware;
 mod fuzz_corpus;

@@ -68,3 +68,23 @@ async fn the_page_stands_behind_the_same_door_as_the_api() {
     site.anonymous("GET", "/troubleshoot").from("10.1.2.3").send().await.is(200);
     site.anonymous("GET", "/troubleshoot").from("10.0.0.77").send().await.problem(403);
 }
+
+/// Nobody has it searched without an end.
+#[tokio::test]
+async fn the_page_is_counted() {
+    let site =
+        Site::with("[limits]\nboot_per_second = 1\nboot_burst = 2\napi_requests_in_flight = 1\n").await;
+    for _ in 0..2 {
+        site.boot("/troubleshoot").await.is(200);
+    }
+    let over = site.boot("/troubleshoot").await;
+    let problem = over.problem(429);
+    assert!(problem["detail"].as_str().unwrap().contains("limits.boot_per_second"), "{problem}");
+    assert!(over.header("retry-after").parse::<u32>().is_ok());
+    let other = || site.anonymous("GET", "/troubleshoot").from("10.0.0.6").send();
+    other().await.is(200);
+    let place = site.app.limits.api_room.enter(1).unwrap();
+    let full = other().await.problem(429);
+    assert!(full["detail"].as_str().unwrap().contains("limits.api_requests_in_flight"), "{full}");
+    drop(place);
+}

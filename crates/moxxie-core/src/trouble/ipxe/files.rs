@@ -2,9 +2,9 @@
 //!
 //! The numbers are those of `src/include/ipxe/errfile.h` as the author's tree had it in 2026
 //! (mcb30/ipxe 3249e046, past v2.0.0), and of `src/arch/x86/include/bits/errfile.h` (ipxe/ipxe
-//! 0c4e8c47). Compared with the older trees of ipxe/ipxe (39ac285a, 018b13dc) and of the forks of
-//! qemu and oracle: numbers are given out once and never moved, only files were renamed. The older
-//! name stands behind the newer one.
+//! 0c4e8c47). In the older trees that it was compared with (ipxe/ipxe 39ac285a and 018b13dc, the
+//! forks of qemu and oracle) no number had moved; some files had another name, which stands behind
+//! the newer one. A loader from another tree may know a number differently.
 
 /// The bits of a code that name the file.
 pub(super) const BITS: u32 = 0x00ff_e000;

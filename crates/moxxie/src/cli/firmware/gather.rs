@@ -7,10 +7,10 @@ use anyhow::{Context as _, bail, ensure};
 use moxxie_core::loader::{LARGEST, picked, picked_shims};
 use moxxie_core::name::LoaderName;
 use std::fs::File;
-use std::io::Read;
+use std::io::{ErrorKind, Read};
 use std::path::Path;
 
-/// Entries of one archive or folder that are looked at.
+/// An archive with more entries is refused; so is a folder that has as many with those in it.
 const MOST: usize = 4096;
 /// Bytes of an archive, as it is and unpacked. iPXE's has 12 MB.
 pub(super) const LARGEST_ARCHIVE: u64 = 64 * 1024 * 1024;
@@ -51,20 +51,41 @@ pub(super) fn named(path: &Path) -> anyhow::Result<Vec<Picked>> {
 /// The loaders in a folder, and in the folders of it. Empty when there is no such folder.
 pub(super) fn folder(path: &Path) -> anyhow::Result<Vec<Picked>> {
     let mut found = Found::default();
-    let mut left = MOST;
-    look_into(path, 1, &mut left, &mut found)?;
+    match std::fs::metadata(path) {
+        Err(error) if error.kind() == ErrorKind::NotFound => {}
+        _ => {
+            let mut left = MOST;
+            look_into(path, 1, &mut left, &mut found)?;
+            ensure!(
+                left > 0,
+                "{}: {MOST} entries or more; name the file or the folder that you want",
+                path.display()
+            );
+        }
+    }
     Ok(found.picked)
 }
 
+/// Whatever cannot be read is an error: a loader that is there must not look missing. Stops when
+/// `left` is used up.
 fn look_into(folder: &Path, deeper: u32, left: &mut usize, found: &mut Found) -> anyhow::Result<()> {
-    let Ok(entries) = std::fs::read_dir(folder) else { return Ok(()) };
-    let mut paths: Vec<_> = entries.flatten().take(*left).map(|entry| entry.path()).collect();
+    let cannot = |path: &Path| format!("cannot read {}", path.display());
+    let entries = std::fs::read_dir(folder).with_context(|| cannot(folder))?;
+    let mut paths = Vec::new();
+    for entry in entries.take(*left) {
+        paths.push(entry.with_context(|| cannot(folder))?.path());
+    }
     *left -= paths.len();
     paths.sort();
     let own = |path: &Path| path.file_name().unwrap_or_default().to_string_lossy().into_owned();
     for path in paths {
         // Follows links: distributions have some. A device or a pipe is never opened.
-        let Ok(meta) = std::fs::metadata(&path) else { continue };
+        let meta = match std::fs::metadata(&path) {
+            Ok(meta) => meta,
+            // A link that leads nowhere.
+            Err(error) if error.kind() == ErrorKind::NotFound => continue,
+            Err(error) => return Err(error).with_context(|| cannot(&path)),
+        };
         if meta.is_dir() && deeper > 0 {
             look_into(&path, deeper - 1, left, found)?;
         } else if meta.is_file() && may_be_loader(&own(&path)) && meta.len() <= LARGEST {
@@ -328,8 +349,27 @@ pub(super) mod tests {
         assert_eq!(folder(&dir.path().join("none")).unwrap(), []);
         assert!(named(&dir.path().join("none")).is_err());
         assert!(named(&root.join("arm64-efi/deeper/..")).is_ok());
+        // What cannot be read does not look empty: a file as a folder, a link to itself.
+        let error = format!("{:#}", folder(&root.join("ipxe.iso")).unwrap_err());
+        assert!(error.contains("cannot read") && error.contains("ipxe.iso"), "{error}");
+        let round = dir.path().join("round");
+        std::fs::create_dir(&round).unwrap();
+        std::os::unix::fs::symlink("loop", round.join("loop")).unwrap();
+        let error = format!("{:#}", folder(&round).unwrap_err());
+        assert!(error.contains("round/loop"), "{error}");
         put("ipxe-x86_64.efi", &pe(0x8664, 2));
         assert!(folder(&root).unwrap_err().to_string().contains("two files would be ipxe.efi"));
+    }
+
+    #[test]
+    fn a_large_folder_is_refused_and_not_cut() {
+        let dir = tempfile::tempdir().unwrap();
+        let put = |n: usize| std::fs::write(dir.path().join(format!("{n:04}")), b"").unwrap();
+        (0..MOST - 1).for_each(put);
+        assert_eq!(folder(dir.path()).unwrap(), []);
+        put(MOST);
+        let error = folder(dir.path()).unwrap_err().to_string();
+        assert!(error.contains("4096 entries"), "{error}");
     }
 
     #[test]

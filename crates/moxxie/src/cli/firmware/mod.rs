@@ -18,6 +18,7 @@ use reqwest::header::CONTENT_TYPE;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 use std::collections::BTreeSet;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -154,10 +155,28 @@ fn found(paths: &[PathBuf], places: &[&str]) -> anyhow::Result<Vec<Picked>> {
     Ok(all)
 }
 
-/// Puts loaders on the server's shelf. Those that are there already are not sent again.
+/// Puts loaders on the server's shelf, and says of each what became of it as it happens: one that
+/// is refused does not take back those before it.
 async fn put_all(client: &Client, format: Format, picked: Vec<Picked>) -> anyhow::Result<()> {
+    let mut views = Vec::new();
+    let done = put_each(client, picked, |view, line| {
+        views.push(view);
+        if format == Format::Table { out::line(line) } else { Ok(()) }
+    })
+    .await;
+    if done.is_ok() || !views.is_empty() {
+        out::object(format, &json!({ "items": views }))?;
+    }
+    done
+}
+
+/// One after the other, until one is refused. Those that are there already are not sent again.
+async fn put_each(
+    client: &Client,
+    picked: Vec<Picked>,
+    mut tell: impl FnMut(Value, String) -> io::Result<()>,
+) -> anyhow::Result<()> {
     let there = client.list(&FIRMWARE, &[], None).await?;
-    let (mut views, mut lines) = (Vec::new(), Vec::new());
     for new in picked {
         let digest = Digest(Sha256::digest(&new.bytes).into());
         let old = there.iter().find(|item| item["file"] == new.name.as_str());
@@ -172,13 +191,8 @@ async fn put_all(client: &Client, format: Format, picked: Vec<Picked>) -> anyhow
         };
         let version = view["version"].as_str().map_or(String::new(), |text| format!("  iPXE {text}"));
         let size = out::size(new.bytes.len() as u64);
-        lines.push(format!("{}  {}{version}  {size}  {what}", new.name, out::cell(&view["for"])));
-        views.push(view);
-    }
-    if !out::object(format, &json!({ "items": views }))? {
-        for line in lines {
-            out::line(line)?;
-        }
+        let line = format!("{}  {}{version}  {size}  {what}", new.name, out::cell(&view["for"]));
+        tell(view, line)?;
     }
     Ok(())
 }
@@ -258,6 +272,26 @@ mod tests {
         let fake = Fake::start(vec![nothing(), Answer::json(422, why)]);
         let error = go(&fake.url, &["import", path.to_str().unwrap()]).await.unwrap_err();
         assert!(format!("{error:#}").contains("name it ipxe-arm64.efi"), "{error:#}");
+    }
+
+    #[tokio::test]
+    async fn what_was_stored_is_told_although_the_next_is_refused() {
+        let fake = Fake::start(vec![nothing(), stored(), Answer::json(507, Value::Null)]);
+        let client = Client::new(&fake.url, None).unwrap();
+        let loader = |name: &str, bytes: Vec<u8>| Picked {
+            name: name.parse().unwrap(),
+            bytes,
+            source: "a test".to_owned(),
+        };
+        let picked = vec![loader("ipxe.efi", pe(0x8664, 1)), loader("undionly.kpxe", BIOS.to_vec())];
+        let mut told = Vec::new();
+        let done = put_each(&client, picked, |_, line| {
+            told.push(line);
+            Ok(())
+        });
+        let error = format!("{:#}", done.await.unwrap_err());
+        assert!(error.starts_with("undionly.kpxe (a test) was not stored"), "{error}");
+        assert_eq!(told, ["ipxe.efi  x64  iPXE 2.0.0  256 B  stored"]);
     }
 
     #[tokio::test]

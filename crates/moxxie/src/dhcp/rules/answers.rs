@@ -59,22 +59,23 @@ pub(super) fn two_servers(case: &Case) -> Option<Finding> {
         return None;
     }
     let servers: Vec<_> = offers.iter().map(|offer| offer.server()).collect();
-    let cause = format!("two DHCP servers answer: {}", list(&servers));
+    let many = if servers.len() == 2 { "two".to_owned() } else { servers.len().to_string() };
+    let cause = format!("{many} DHCP servers answer: {}", list(&servers));
     if !case.all.iter().any(servers_differ) {
         return found(
             case,
             Severity::Warning,
             "two-servers",
             format!("{cause}; they say the same"),
-            "well if they are a failover pair with pools that do not overlap; else turn one off",
+            "well if they are a failover pair with pools that do not overlap; else turn off all but one",
         );
     }
     found(
         case,
         Severity::Error,
         "two-servers",
-        format!("{cause}; they name different boot files, and the faster one wins"),
-        "turn one off, or take the boot options from all but one",
+        format!("{cause}; they name different boot files, and the fastest wins"),
+        "turn off all but one, or take the boot options from all but one",
     )
 }
 

@@ -1,5 +1,7 @@
 //! `GET /api/v1/doctor`: what the server can say about itself, and about machines of a subnet.
 
+mod loaders;
+
 use crate::app::App;
 use crate::config::Config;
 use crate::http::error::{ApiError, ApiResult, Problem};
@@ -9,8 +11,8 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::HeaderMap;
 use ipnet::IpNet;
-use moxxie_core::loader::{Purpose, WANTED};
 use moxxie_core::net;
+use moxxie_store::StoreError;
 use serde::Serialize;
 use serde_json::{Value, json};
 use std::io;
@@ -42,7 +44,7 @@ fn check(check: &'static str, outcome: &'static str, text: impl Into<String>) ->
 ), responses(
     (status = 200, description = "`items`: check, outcome (ok, FAIL, --) and text with the next step", body = Value),
     (status = 422, description = "not a network", body = Problem),
-    (status = 503, description = "the database does not answer", body = Problem),
+    (status = 503, description = "the database does not answer, and only it knows this token", body = Problem),
 ))]
 pub async fn get(
     State(app): State<Arc<App>>,
@@ -59,14 +61,17 @@ pub async fn get(
     let config = app.config();
     let links = Links::of(config.public_url.as_deref(), &headers, door).ok();
     let base = links.as_ref().map(Links::base);
-    let loaders: Vec<String> =
-        app.read().loaders(None, 500).await?.into_iter().map(|loader| loader.name.to_string()).collect();
-    let mut items = vec![
-        listens(config.listen.ip(), config.listen.port()),
-        url(&config, base),
-        tftp(config.tftp.listen),
-        shelf(&loaders, config.tftp.listen.is_some()),
-    ];
+    let mut items = vec![listens(&config, app.port), url(&config, base), tftp(config.tftp.listen)];
+    // When the database is away, people ask this all the more: the other answers do not need it.
+    match app.read().loaders(None, 500).await {
+        Ok(there) => {
+            items.push(loaders::shelf(&loaders::wanted(&app, &there).await, config.tftp.listen.is_some()))
+        }
+        Err(error) => {
+            items.push(database(&error));
+            items.push(check("loaders", UNKNOWN, "not known while the database does not answer"));
+        }
+    }
     if let Some(subnet) = subnet {
         items.push(allowed(&config, subnet));
         items.push(provisioning(&config, subnet));
@@ -75,14 +80,36 @@ pub async fn get(
     Ok(Json(json!({ "items": items, "next": null })))
 }
 
-fn listens(ip: IpAddr, port: u16) -> Check {
+fn database(error: &StoreError) -> Check {
+    let text = match error {
+        StoreError::Unavailable(why) => {
+            tracing::warn!(error = %why, "the database could not answer the API");
+            "does not answer: see /readyz and the server's log".to_owned()
+        }
+        other => other.to_string(),
+    };
+    check("database", FAIL, text)
+}
+
+fn listens(config: &Config, port: u16) -> Check {
+    let ip = config.listen.ip();
+    // The port that was bound: the setting may say 0.
+    let address = SocketAddr::new(ip, port);
+    let proxied = config.public_url.is_some() && !config.access.trusted_proxies.is_empty();
     match ip.is_loopback() {
+        true if proxied => check(
+            "listens",
+            UNKNOWN,
+            format!(
+                "on {address}, for the proxies of access.trusted_proxies: where those listen is not seen from here"
+            ),
+        ),
         true => check(
             "listens",
             FAIL,
-            format!("on {ip}, which only this computer reaches: --listen 0.0.0.0:{port}"),
+            format!("on {address}, which only this computer reaches: --listen 0.0.0.0:{port}"),
         ),
-        false => check("listens", OK, format!("on {}", SocketAddr::new(ip, port))),
+        false => check("listens", OK, format!("on {address}")),
     }
 }
 
@@ -93,22 +120,6 @@ fn tftp(listen: Option<SocketAddr>) -> Check {
         }
         Some(address) => check("tftp", OK, format!("loaders are handed out at {address} (UDP)")),
         None => check("tftp", OK, "off: the site's switch hands out the loaders (--tftp turns it on)"),
-    }
-}
-
-/// Loaders that firmware may ask this server for. A site whose switch has its own needs none here.
-fn shelf(there: &[String], by_tftp: bool) -> Check {
-    let missing = |(_, file, machines): &(Purpose, &str, &str)| {
-        (!there.iter().any(|name| name == file)).then(|| format!("{file} ({machines})"))
-    };
-    let missing: Vec<String> = WANTED.iter().filter_map(missing).collect();
-    match (missing.is_empty(), there.is_empty()) {
-        (true, _) => check("loaders", OK, "one for each kind of machine"),
-        (_, true) if by_tftp => {
-            check("loaders", FAIL, "none: moxxie firmware import, or moxxie firmware fetch")
-        }
-        (_, true) => check("loaders", UNKNOWN, "none here: fine while the switch has its own"),
-        _ => check("loaders", UNKNOWN, format!("missing: {}", missing.join(", "))),
     }
 }
 
@@ -226,9 +237,8 @@ mod tests {
 
     #[test]
     fn loopback_is_only_this_computer() {
-        assert_eq!(listens("127.0.0.1".parse().unwrap(), 8080).outcome, FAIL);
-        assert_eq!(listens("0.0.0.0".parse().unwrap(), 8080).outcome, OK);
         assert!(is_loopback("http://localhost:8080") && is_loopback("http://[::1]:8080"));
         assert!(!is_loopback("http://boot.example"));
+        assert_eq!(tftp(Some("127.0.0.1:69".parse().unwrap())).outcome, FAIL);
     }
 }
