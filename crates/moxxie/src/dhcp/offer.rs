@@ -179,7 +179,11 @@ impl Offer {
         let pxe = matches!(client.kind, Kind::Bios | Kind::Uefi | Kind::Ipxe);
         let named = !self.file.is_empty() || self.options.contains_key(&code::BOOT_FILE);
         let asks = pxe && !named && self.role != Role::Boot && self.has_class("PXEClient");
-        asks.then(|| self.boot_server().unwrap_or(self.server()))
+        // Whoever answers names the address: it has to be a host's.
+        let host = |ip: &Ipv4Addr| {
+            !(ip.is_unspecified() || ip.is_loopback() || ip.is_multicast() || ip.octets()[0] >= 240)
+        };
+        asks.then(|| self.boot_server().unwrap_or(self.server())).filter(host)
     }
 }
 

@@ -36,7 +36,7 @@ fn client(seen: &Seen, findings: &[Finding]) -> Value {
 
 /// The address that the first DHCP server offers.
 fn address(seen: &Seen) -> Option<Ipv4Addr> {
-    seen.offers.iter().map(|offer| offer.address).find(|address| !address.is_unspecified())
+    seen.in_role(Role::Dhcp).map(|offer| offer.address).next()
 }
 
 fn offer(offer: &Offer) -> Value {

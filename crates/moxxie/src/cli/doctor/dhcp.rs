@@ -25,7 +25,7 @@ pub struct DhcpArgs {
     #[arg(long, value_name = "NAME")]
     interface: String,
     /// How long to wait for answers.
-    #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u64).range(1..=60))]
+    #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..=60))]
     seconds: u64,
     /// Ask as this client only; may be given again [default: all twelve].
     #[arg(long = "client", value_name = "CLIENT", value_parser = client)]
@@ -52,6 +52,10 @@ pub async fn run(options: &ClientOptions, args: &DhcpArgs) -> anyhow::Result<Exi
     let value = report::value(&plan.interface, &all, &findings);
     if !out::object(options.output, &value)? {
         out::text(&drawn(&value))?;
+        out::note(format!(
+            "note: these are names, nothing was fetched. Answers were awaited for {} s; a server that pings an address before it offers it, one client after the other, needs more: --seconds 40 finds a second one of these",
+            args.seconds
+        ));
     }
     let failed = findings.iter().any(|finding| finding.severity == Severity::Error);
     Ok(if failed { ExitCode::from(FAILED) } else { ExitCode::SUCCESS })
