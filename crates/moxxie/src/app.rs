@@ -5,6 +5,7 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::downloads::{self, Downloads};
 use crate::events::EventSink;
+use crate::firmware::Copies;
 use crate::http::allowlist::Outside;
 use crate::iso::Images;
 use crate::limits::Limits;
@@ -40,6 +41,8 @@ pub struct App {
     pub uploads: Uploads,
     /// What is in the images among them.
     pub images: Images,
+    /// The loaders that are being sent.
+    pub loaders: Copies,
     /// What menus are answered from.
     pub snapshots: Arc<Snapshots>,
     /// The way of boots into the database.
@@ -109,6 +112,7 @@ impl App {
             store,
             assets,
             images: Images::default(),
+            loaders: Copies::default(),
             snapshots,
             boots,
             waves,

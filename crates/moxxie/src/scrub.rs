@@ -1,6 +1,7 @@
 //! Care for the stored files: they are read anew slowly, and whoever must act is told what is wrong.
 
 use crate::app::App;
+use crate::firmware;
 use futures_util::future::BoxFuture;
 use moxxie_core::asset::Digest;
 use moxxie_core::boot::event::EventKind;
@@ -81,7 +82,7 @@ impl Scrub {
         loop {
             let next = match app.config().scrub_rate {
                 0 => None,
-                _ => self.next(&app, &mut due),
+                _ => self.next(&app, &mut due).await,
             };
             let Some((digest, size)) = next else {
                 (self.wait)(LOOK).await;
@@ -99,12 +100,14 @@ impl Scrub {
     }
 
     /// The file whose turn it is, if it is anyone's.
-    fn next(&self, app: &App, due: &mut HashMap<Digest, Instant>) -> Option<(Digest, u64)> {
+    async fn next(&self, app: &App, due: &mut HashMap<Digest, Instant>) -> Option<(Digest, u64)> {
         let snapshot = app.snapshots.current()?;
-        let files: HashMap<Digest, u64> = snapshot
-            .shelves()
-            .flat_map(|shelf| &shelf.assets)
-            .map(|asset| (asset.sha256, u64::try_from(asset.size).unwrap_or(0)))
+        // Loaders are in no menu, so only the database knows them. While it is away the scrub waits.
+        let loaders = firmware::all(app).await.ok()?;
+        let assets = snapshot.shelves().flat_map(|shelf| &shelf.assets).map(|a| (a.sha256, a.size));
+        let files: HashMap<Digest, u64> = assets
+            .chain(loaders.iter().map(|loader| (loader.sha256, loader.size)))
+            .map(|(digest, size)| (digest, u64::try_from(size).unwrap_or(0)))
             .collect();
         due.retain(|digest, _| files.contains_key(digest));
         let turn = |digest: &Digest| {
@@ -116,7 +119,7 @@ impl Scrub {
     }
 }
 
-/// Makes an event of each alarm about a file that has a label.
+/// Makes an event of each alarm about a file that has a label, of a profile or as a loader.
 pub async fn report(app: Arc<App>, mut alarms: Receiver<Alarm>) {
     loop {
         match alarms.recv().await {
@@ -134,26 +137,42 @@ async fn tell(app: &App, alarm: &Alarm) {
     if alarm.wrong {
         app.downloads.condemn(&alarm.digest);
     }
-    let Some(snapshot) = app.snapshots.look().await.snapshot else { return };
-    let mut labels: Vec<_> = snapshot
-        .shelves()
+    let what = &alarm.what;
+    let snapshot = app.snapshots.look().await.snapshot;
+    let shelves = snapshot.iter().flat_map(|snapshot| snapshot.shelves());
+    let mut assets: Vec<_> = shelves
         .flat_map(|shelf| shelf.assets.iter().map(move |asset| (&shelf.profile.spec.name, asset)))
         .filter(|(_, asset)| asset.sha256 == alarm.digest)
         .map(|(profile, asset)| (profile, &asset.file))
         .collect();
-    labels.sort();
-    // Nobody's file: it was deleted meanwhile.
-    let Some((profile, file)) = labels.first().copied() else { return };
-    let mut names = labels.iter().map(|(profile, file)| format!("{profile}/{file}"));
+    assets.sort();
+    let mut loaders = firmware::all(app).await.unwrap_or_else(|error| {
+        tracing::warn!(%error, sha256 = %alarm.digest, "whether it is a loader is not known: {what}");
+        Vec::new()
+    });
+    loaders.retain(|loader| loader.sha256 == alarm.digest);
+    let next = match (assets.first(), loaders.first()) {
+        (Some((profile, file)), _) => {
+            format!("upload it again: moxxie asset upload {profile} FILE --as {file}")
+        }
+        (None, Some(_)) => "upload it again: moxxie firmware import".to_owned(),
+        // Nobody's file: it was deleted meanwhile.
+        (None, None) => return,
+    };
+    let names = assets.iter().map(|(profile, file)| format!("{profile}/{file}"));
+    let mut names = names.chain(loaders.iter().map(|loader| format!("firmware/{}", loader.name)));
     let mut named = names.by_ref().take(NAMED).collect::<Vec<_>>().join(", ");
     match names.count() {
         0 => {}
         more => named += &format!(" and {more} more"),
     }
-    let next = format!("upload it again: moxxie asset upload {profile} FILE --as {file}");
-    let what = &alarm.what;
     tracing::error!(sha256 = %alarm.digest, "{named}: {what}; {next}");
     let mut event = app.event(EventKind::AssetDamaged, None, None, &format!("{named}: {what}; {next}"));
-    event.boot_profile = labels.iter().all(|(p, _)| *p == profile).then(|| profile.to_string());
+    event.boot_profile = match assets.first() {
+        Some((profile, _)) if loaders.is_empty() && assets.iter().all(|(p, _)| p == profile) => {
+            Some(profile.to_string())
+        }
+        _ => None,
+    };
     app.events.push(event, None);
 }

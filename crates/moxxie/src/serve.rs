@@ -131,7 +131,12 @@ pub async fn run(given: Overrides, secrets: Secrets) -> Result<ExitCode> {
     let loaders = loaders.map(|listener| {
         let _ = crate::cli::out::line(format!("moxxie TFTP listening on tftp://{}", listener.address()));
         let source = Arc::new(tftp::Loaders(app.clone()));
-        tokio::spawn(tftp::serve(listener, app.clone(), source, stopped.clone()))
+        let served = tokio::spawn(tftp::serve(listener, app.clone(), source, stopped.clone()));
+        tokio::spawn(async move {
+            if let Err(error) = served.await {
+                tracing::error!(%error, "no loaders by TFTP any more: a bug in moxxie; restart the server");
+            }
+        })
     });
     if new_token {
         let _ = crate::cli::out::line(format!(

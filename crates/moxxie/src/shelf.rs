@@ -8,7 +8,7 @@ use moxxie_core::audit::By;
 use moxxie_core::name::FileName;
 use moxxie_core::profile::Profile;
 use moxxie_core::time::Span;
-use moxxie_store::assets::{AssetError, Condition, Sealed};
+use moxxie_store::assets::{AssetError, Condition, Readable, Sealed};
 use moxxie_store::{Arrival, StoreError};
 use std::path::Path;
 use std::sync::Arc;
@@ -23,6 +23,8 @@ const PAUSE: Duration = Duration::from_millis(200);
 const PAUSES: u32 = 50;
 /// So long a request waits for the deletion of what it made useless; the deletion goes on.
 const PROMPT: Duration = Duration::from_secs(5);
+/// How long a request waits for a whole file that comes from a remote store; the fetch goes on.
+const WHOLE: Duration = Duration::from_secs(20);
 /// So many unused digests are looked up at once.
 const BATCH: u32 = 100;
 
@@ -206,6 +208,17 @@ pub async fn look_at(app: &App, digest: &Digest, size: i64) -> Option<Condition>
             None
         }
     }
+}
+
+/// Waits until all of a file is here and verified, but not longer than a client would.
+pub(crate) async fn whole(readable: &mut Readable) -> Result<(), AssetError> {
+    if let Some(arriving) = &mut readable.arriving {
+        let last = readable.size.saturating_sub(1);
+        let waited = tokio::time::timeout(WHOLE, arriving.until(last)).await;
+        waited.map_err(|_| AssetError::Away("the file is still on its way".into()))??;
+        readable.arriving = None;
+    }
+    Ok(())
 }
 
 /// Says how many files in the folder are unknown to the database, as those of a folder that was

@@ -23,46 +23,21 @@ const NETWORK: &str = "isset ${netX/mac} && isset ${ip} || dhcp ||";
 /// `return_url`. Gives up after three tries, says what to check, and leaves the network boot with
 /// an error, so that the firmware goes on to its next boot entry.
 pub fn identify(return_url: &Word) -> String {
-    let separator = if return_url.as_str().contains('?') { "&" } else { "?" };
-    identified("# Moxxie asks this machine who it is.", None, &[Piece::Word(return_url)], separator)
-}
-
-/// Where a script finds the menu that was not fetched from the server itself.
-#[derive(Debug, Clone, Copy)]
-pub enum MenuAt<'a> {
-    /// At this URL, which may have a query.
-    Url(&'a Word),
-    /// At the server that DHCP named, `${next-server}`, on this port: right where it is this one
-    /// that also handed out the loader.
-    NextServer(u16),
+    identified("# Moxxie asks this machine who it is.", None, return_url)
 }
 
 /// The first script of an iPXE that came from elsewhere, as `autoexec.ipxe` beside it or embedded in
-/// it: brings the network up, says who the machine is and goes on with the menu, three tries.
-pub fn autoexec(menu: MenuAt<'_>) -> String {
-    let first = "# Moxxie: the first script of iPXE. It asks the server what this machine boots.";
-    match menu {
-        MenuAt::Url(url) => {
-            let separator = if url.as_str().contains('?') { "&" } else { "?" };
-            identified(first, Some(NETWORK), &[Piece::Word(url)], separator)
-        }
-        MenuAt::NextServer(port) => {
-            let url = [
-                Piece::Fixed("http://${next-server}:"),
-                Piece::Number(port.into()),
-                Piece::Fixed("/boot/menu.ipxe?identified=1"),
-            ];
-            identified(first, Some(NETWORK), &url, "&")
-        }
-    }
+/// it: brings the network up, says who the machine is and goes on with the menu at this URL, three
+/// tries.
+pub fn autoexec(menu: &Word) -> String {
+    identified(
+        "# Moxxie: the first script of iPXE. It asks the server what this machine boots.",
+        Some(NETWORK),
+        menu,
+    )
 }
 
-fn identified(
-    first: &'static str,
-    before: Option<&'static str>,
-    url: &[Piece<'_>],
-    separator: &'static str,
-) -> String {
+fn identified(first: &'static str, before: Option<&'static str>, url: &Word) -> String {
     let mut script = Script::new();
     script
         .fixed(first)
@@ -71,9 +46,9 @@ fn identified(
         .fixed("cpuid --ext 29 && set arch amd64 || set arch i386")
         .fixed("iseq ${buildarch} x86_64 && set arch amd64 ||")
         .fixed("iseq ${buildarch} arm64 && set arch arm64 ||");
-    let mut full = url.to_vec();
-    full.extend([Piece::Fixed(separator), Piece::Fixed(LABELS)]);
-    ask(&mut script, before, &full, url, PAUSE);
+    let separator = if url.as_str().contains('?') { "&" } else { "?" };
+    let full = [Piece::Word(url), Piece::Fixed(separator), Piece::Fixed(LABELS)];
+    ask(&mut script, before, &full, &[Piece::Word(url)], PAUSE);
     script.finish()
 }
 

@@ -24,7 +24,7 @@ mod wait;
 pub mod word;
 
 pub use approve::{Held, approve, frozen};
-pub use ask::{MenuAt, autoexec, hold, identify};
+pub use ask::{autoexec, hold, identify};
 pub use boot::{BootError, REPORT_IMAGE, boot};
 pub use local::{failed, local_disk};
 pub use menu::{Menu, MenuItem, menu};

@@ -8,8 +8,8 @@ use moxxie_core::boot::plan::{BootPlan, Image};
 use moxxie_core::ipxe::interpreter::{Booted, Choice, Client, Outcome, Reply, ShownMenu, World};
 use moxxie_core::ipxe::script::MAX_LINE;
 use moxxie_core::ipxe::{
-    BootError, Menu, MenuAt, MenuItem, REPORT_IMAGE, Text, Word, autoexec, boot, failed, hold, identify,
-    local_disk, menu,
+    BootError, Menu, MenuItem, REPORT_IMAGE, Text, Word, autoexec, boot, failed, hold, identify, local_disk,
+    menu,
 };
 use moxxie_core::profile::LocalBoot;
 use waiting::{a_wait, held};
@@ -187,7 +187,7 @@ fn asking_is_bounded_and_ends_readably() {
 #[test]
 fn autoexec_brings_the_network_up_and_says_who_the_machine_is() {
     let menu_url = word("http://10.0.2.2:8080/boot/menu.ipxe?identified=1");
-    let script = autoexec(MenuAt::Url(&menu_url));
+    let script = autoexec(&menu_url);
     for (_, client) in clients() {
         let run = client.run(&script, &mut Flaky::new(0));
         assert_eq!(run.outcome, Outcome::Exit(7));
@@ -223,9 +223,8 @@ impl World for Silent {
 
 #[test]
 fn autoexec_asks_for_an_address_with_each_try_and_ends_readably() {
-    let script = autoexec(MenuAt::NextServer(8080));
+    let script = autoexec(&word("http://10.0.2.2:8080/boot/menu.ipxe?identified=1"));
     for (_, mut client) in clients() {
-        client = client.set("next-server", "10.0.2.2");
         client.settings.remove("ip");
         let run = client.run(&script, &mut Silent);
         assert_eq!((run.ran("dhcp").len(), run.fetched.len(), run.outcome.clone()), (3, 3, Outcome::Exit(1)));
@@ -532,8 +531,7 @@ fn every_script() -> Vec<(&'static str, String)> {
     let local = |how| local_disk(how, &why, &who).unwrap();
     vec![
         ("identify", identify(&menu_url)),
-        ("autoexec", autoexec(MenuAt::Url(&word("http://10.0.2.2:8080/boot/menu.ipxe?identified=1")))),
-        ("autoexec-next-server", autoexec(MenuAt::NextServer(8080))),
+        ("autoexec", autoexec(&word("http://10.0.2.2:8080/boot/menu.ipxe?identified=1"))),
         ("hold", hold(&Text::new("12 machines boot right now; this one waits for its turn"), 30, &again())),
         ("wait", a_wait(LocalBoot::Auto, Some(40))),
         ("approve", held("approve")),

@@ -33,14 +33,18 @@ pub enum NotKept {
 pub async fn keep(
     app: &Arc<App>,
     name: LoaderName,
-    bytes: &[u8],
+    bytes: Vec<u8>,
     expected: Option<Digest>,
     source: String,
     by: &By,
 ) -> Result<Loader, NotKept> {
-    let found = inspect(&name, bytes)?;
+    // It looks for a version in all of the bytes.
+    let inspected = tokio::task::spawn_blocking(move || (inspect(&name, &bytes), name, bytes)).await;
+    let (found, name, bytes) = inspected.map_err(|_| AssetError::Away("this process is stopping".into()))?;
+    let found = found?;
     let mut writer = app.assets.writer().await?;
-    writer.write(bytes).await?;
+    writer.write(&bytes).await?;
+    drop(bytes);
     let sealed = writer.seal(expected).await?;
     let loader = Loader {
         name,

@@ -5,118 +5,113 @@
 //! iPXE on UEFI runs when it finds it beside itself, and `embed.ipxe`, the same text for people who
 //! build an iPXE of their own.
 
+mod copies;
 mod keep;
 
+pub use copies::Copies;
 pub use keep::{NotKept, keep};
 
 use crate::app::App;
-use crate::http::links::Links;
+use crate::http::links::{BadHost, Links};
 use bytes::Bytes;
 use moxxie_core::asset::Digest;
-use moxxie_core::ipxe::{MenuAt, Word, WordError, autoexec};
-use moxxie_core::loader::{GENERATED, LARGEST, content_type};
+use moxxie_core::ipxe::{Word, WordError, autoexec};
+use moxxie_core::loader::{self, GENERATED, LARGEST, content_type};
 use moxxie_core::name::LoaderName;
 use moxxie_store::StoreError;
-use moxxie_store::assets::{AssetError, Readable};
+use moxxie_store::assets::AssetError;
 use sha2::{Digest as _, Sha256};
-use std::os::unix::fs::FileExt;
-use std::time::Duration;
 
-/// How long a request waits for a whole file that comes from a remote store; the fetch goes on.
-const WHOLE: Duration = Duration::from_secs(20);
+/// How many labels are read at once.
+const PAGE: u32 = 500;
 
-/// A file as firmware receives it.
+/// The label of a file as firmware receives it, and the way to its bytes.
 #[derive(Debug, Clone)]
 pub struct Loader {
-    /// What it asked for.
-    pub name: String,
-    /// Bytes.
+    /// Bytes, at most 16 Mi.
     pub size: u64,
     /// Names these bytes and no others; with its quotes.
     pub etag: String,
-    /// All of it, verified: at most 16 MiB.
-    pub bytes: Bytes,
     /// Its media type.
     pub content_type: &'static str,
+    content: Content,
+}
+
+#[derive(Debug, Clone)]
+enum Content {
+    /// Made for whoever asks.
+    Script(Bytes),
+    /// On the shelf.
+    Kept(Digest),
 }
 
 impl Loader {
-    fn new(name: &str, digest: Digest, bytes: Bytes) -> Loader {
-        Loader {
-            name: name.to_owned(),
-            size: bytes.len() as u64,
-            etag: format!("\"{digest}\""),
-            bytes,
-            content_type: content_type(name),
-        }
+    fn script(name: &str, text: String) -> Loader {
+        let digest = Digest(Sha256::digest(&text).into());
+        Loader::new(name, text.len() as u64, &digest, Content::Script(text.into()))
     }
 
-    fn script(name: &str, text: String) -> Loader {
-        Loader::new(name, Digest(Sha256::digest(&text).into()), text.into())
+    fn new(name: &str, size: u64, digest: &Digest, content: Content) -> Loader {
+        Loader { size, etag: format!("\"{digest}\""), content_type: content_type(name), content }
+    }
+
+    /// All of it, verified. Everybody who holds these bytes holds the same copy.
+    ///
+    /// # Errors
+    ///
+    /// The stored bytes cannot be had now, or are damaged.
+    pub async fn bytes(&self, app: &App) -> Result<Bytes, AssetError> {
+        match &self.content {
+            Content::Script(text) => Ok(text.clone()),
+            Content::Kept(digest) => copies::whole(app, digest, self.size).await,
+        }
     }
 }
 
-/// Why a loader cannot be had now. None of these means that there is no such file.
+/// Why nobody knows what is behind a name. None of these means that there is no such file.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
     /// The database.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// The bytes.
+    /// A script was asked for, and nobody knows where it should lead.
     #[error(transparent)]
-    Bytes(#[from] AssetError),
+    Host(#[from] BadHost),
     /// The server's own address cannot stand in a script.
     #[error("the public URL cannot stand in a script: {0}")]
     Address(#[from] WordError),
 }
 
 /// A file by the name that firmware asks for; `None` when there is none, also for what is no name
-/// at all. Scripts lead to the public URL, without one to the server that DHCP named.
-pub async fn open(app: &App, name: &str) -> Result<Option<Loader>, OpenError> {
-    if is_script(name) {
-        let text = match &app.config().public_url {
-            Some(base) => script(&Links::below(base))?,
-            None => autoexec(MenuAt::NextServer(app.port)),
-        };
-        return Ok(Some(Loader::script(name, text)));
+/// at all. `links` is where scripts lead; files are the same for everybody.
+pub async fn open(
+    app: &App,
+    name: &str,
+    links: &Result<Links, BadHost>,
+) -> Result<Option<Loader>, OpenError> {
+    if GENERATED.contains(&name) {
+        let links = links.as_ref().map_err(|bad| *bad)?;
+        // As a machine comes that was asked who it is and said so.
+        let menu = Word::url(format!("{}?identified=1", links.script(None)))?;
+        return Ok(Some(Loader::script(name, autoexec(&menu))));
     }
     let Ok(name) = name.parse::<LoaderName>() else { return Ok(None) };
     let Some(kept) = app.read().loader(&name).await? else { return Ok(None) };
     let size = u64::try_from(kept.size).ok().filter(|size| *size <= LARGEST);
     let size = size.ok_or_else(|| StoreError::Corrupt(format!("the size of the loader {name}")))?;
-    let bytes = whole(app.assets.read(&kept.sha256, size).await?).await?;
-    Ok(Some(Loader::new(name.as_str(), kept.sha256, bytes)))
+    Ok(Some(Loader::new(name.as_str(), size, &kept.sha256, Content::Kept(kept.sha256))))
 }
 
-/// The same for who asked by HTTP: scripts lead to where the request went.
-pub async fn open_for(app: &App, name: &str, links: &Links) -> Result<Option<Loader>, OpenError> {
-    if is_script(name) {
-        return Ok(Some(Loader::script(name, script(links)?)));
+/// The labels of all files on the shelf, by name.
+pub async fn all(app: &App) -> Result<Vec<loader::Loader>, StoreError> {
+    let mut all: Vec<loader::Loader> = Vec::new();
+    loop {
+        let after = all.last().map(|loader| loader.name.to_string());
+        let page = app.read().loaders(after.as_deref(), PAGE).await?;
+        let more = page.len() >= PAGE as usize;
+        all.extend(page);
+        if !more {
+            return Ok(all);
+        }
     }
-    open(app, name).await
-}
-
-/// Whether a script is made under this name.
-pub fn is_script(name: &str) -> bool {
-    GENERATED.contains(&name)
-}
-
-/// As a machine comes that was asked who it is and said so.
-fn script(links: &Links) -> Result<String, WordError> {
-    let url = Word::url(format!("{}?identified=1", links.script(None)))?;
-    Ok(autoexec(MenuAt::Url(&url)))
-}
-
-/// Waits until all of a file is here and verified, and reads it.
-async fn whole(mut readable: Readable) -> Result<Bytes, AssetError> {
-    if let Some(arriving) = &mut readable.arriving {
-        let waited = tokio::time::timeout(WHOLE, arriving.until(readable.size.saturating_sub(1))).await;
-        waited.map_err(|_| AssetError::Away("the file is still on its way".into()))??;
-    }
-    let read = tokio::task::spawn_blocking(move || {
-        let mut bytes = vec![0; usize::try_from(readable.size).unwrap_or_default()];
-        readable.file.read_exact_at(&mut bytes, 0).map(|()| Bytes::from(bytes))
-    });
-    let read = read.await.map_err(|_| AssetError::Away("this process is stopping".into()))?;
-    read.map_err(|error| AssetError::Away(error.to_string()))
 }

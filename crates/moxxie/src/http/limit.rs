@@ -137,8 +137,9 @@ fn admit(app: &App, peer: IpAddr, kind: Kind, mac: Option<MacAddr>) -> Result<Op
         return Err(TooMany::new("machine", "limits.machine_per_minute"));
     }
     match kind {
-        // A download is a stream: what it holds is a connection. A report takes its place when its
-        // body has arrived, so that nobody holds one by sending slowly.
+        // A download is a stream: what it holds is a connection; a loader's label is looked up in a
+        // place of its own. A report takes its place when its body has arrived, so that nobody holds
+        // one by sending slowly.
         Kind::Asset | Kind::Report | Kind::Other => Ok(None),
         Kind::Script | Kind::Config => place(app, || mac.is_some_and(|mac| is_due(app, mac))).map(Some),
     }
@@ -156,6 +157,12 @@ fn place(app: &App, reserved: impl FnOnce() -> bool) -> Result<Place, TooMany> {
 /// A place for a report, whose body has been read.
 pub fn place_for_report(app: &App, token: &TokenName) -> Result<Place, TooMany> {
     place(app, || app.limits.is_good(token))
+}
+
+/// A place for the look at a loader's label, which is in the database. None is kept free for it:
+/// nobody knows whose firmware asks.
+pub fn place_for_loader(app: &App) -> Result<Place, TooMany> {
+    place(app, || false)
 }
 
 /// Whether the database may be asked about a token; see [`crate::limits`].

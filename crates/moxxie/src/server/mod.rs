@@ -20,6 +20,7 @@ pub use windows::Windows;
 use crate::app::App;
 use crate::config::AccessConfig;
 use crate::http::extract::{Door, Serves};
+use crate::tftp;
 use axum::Router;
 use connection::Connection;
 use patience::Pace;
@@ -118,7 +119,10 @@ impl Listening {
 /// Serves until `stop` says so, then lets running requests finish within the drain time.
 pub async fn serve(listeners: Vec<Listening>, router: Router, app: Arc<App>, stop: watch::Receiver<bool>) {
     let open_files = open_files();
-    let limits = Limits::of(open_files, app.config().limits.connections);
+    let config = app.config();
+    // TFTP has its listener, and a socket for each transfer.
+    let tftp = config.tftp.listen.map_or(0, |_| 1 + tftp::TRANSFERS as u64);
+    let limits = Limits::of(open_files.saturating_sub(tftp), config.limits.connections);
     tracing::info!(open_files, connections = limits.connections, "limits of the listener");
     // Looked up when they are needed: the settings may change until then.
     let (drain, settings, seats) = (|| app.config().shutdown_drain, app.clone(), app.clone());

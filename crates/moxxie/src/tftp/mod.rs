@@ -11,5 +11,6 @@ mod server;
 mod source;
 
 pub use listener::Listener;
+pub use seats::ALL as TRANSFERS;
 pub use server::serve;
 pub use source::{Loaders, Outage, Source};

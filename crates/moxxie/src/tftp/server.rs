@@ -4,6 +4,8 @@ use super::listener::{Asked, Listener, answerable, answering, is_gone};
 use super::seats::{Seat, Seats, Taken};
 use super::source::Source;
 use crate::app::App;
+use crate::http::middleware::secret_path;
+use crate::witness::Refusal;
 use bytes::Bytes;
 use moxxie_core::tftp::packet::{self, Code, Refused, Request};
 use moxxie_core::tftp::{End, Event, Limits, Out, Step, Transfer};
@@ -103,22 +105,32 @@ impl Server {
         let limits = Limits { block: config.tftp.max_block_size, window: WINDOW };
         let source = self.source.clone();
         self.tracker.spawn(async move {
-            metrics::gauge!("moxxie_tftp_running").increment(1.0);
             let conversation = Conversation { socket, peer, seat };
             conversation.run(request, local, &*source, limits).await;
-            metrics::gauge!("moxxie_tftp_running").decrement(1.0);
         });
     }
 
     /// A network that is not allowed: the first of it each minute is told so, and logged. Not all:
-    /// the address of a stranger may be anybody's.
+    /// the address of a stranger may be anybody's. The audit log folds them by itself.
     fn outside(&self, asked: &Asked) {
         let peer = asked.peer.ip();
         metrics::counter!("moxxie_outside_allowlist_total", "list" => "boot").increment(1);
         refused("outside");
+        let request = Request::parse(&asked.datagram);
+        self.app.refused(Refusal {
+            kind: "network",
+            peer,
+            who: None,
+            machine: None,
+            target: match &request {
+                Ok(request) => format!("TFTP {}", secret_path(request.name.as_str())),
+                Err(_) => "TFTP".to_owned(),
+            },
+            why: "network not allowed".to_owned(),
+        });
         if let Some(left_out) = self.app.outside.note(peer, self.app.clock.now()) {
             tracing::warn!(%peer, left_out, "TFTP: refused: the address is not in access.allow");
-            if Request::parse(&asked.datagram) != Err(Refused::NoRequest) {
+            if request != Err(Refused::NoRequest) {
                 tell(asked, Code::Access, "network not allowed");
             }
         }
@@ -170,13 +182,20 @@ impl Conversation {
 
     async fn transfer(&self, request: &Request, bytes: Bytes, limits: Limits) {
         let mut transfer = Transfer::new(request, bytes.len() as u64, limits);
-        let (outcome, why) = match timeout(LONGEST, self.drive(&mut transfer, &bytes)).await {
-            Ok(End::Complete) => ("complete", String::new()),
-            Ok(End::Unconfirmed) => ("unconfirmed", String::new()),
-            Ok(End::SizeOnly) => ("size_only", String::new()),
-            Ok(End::Silent) => ("silent", "the client answers no more".into()),
-            Ok(End::Aborted(code, text)) => ("aborted", format!("error {code} of the client: {text}")),
-            Err(_) => {
+        self.seat.answered();
+        let driven = tokio::select! {
+            driven = timeout(LONGEST, self.drive(&mut transfer, &bytes)) => Some(driven),
+            () = self.seat.given_up() => None,
+        };
+        let (outcome, why) = match driven {
+            Some(Ok(End::Complete)) => ("complete", String::new()),
+            Some(Ok(End::Unconfirmed)) => ("unconfirmed", String::new()),
+            Some(Ok(End::SizeOnly)) => ("size_only", String::new()),
+            Some(Ok(End::Silent)) => ("silent", "the client answers no more".into()),
+            Some(Ok(End::Aborted(code, text))) => ("aborted", format!("error {code} of the client: {text}")),
+            // Nobody was there yet. No word of it: whoever asks again is answered.
+            None => ("gave_way", String::new()),
+            Some(Err(_)) => {
                 self.error(Code::Other, "it took too long").await;
                 ("too_long", format!("it took longer than {} minutes", LONGEST.as_secs() / 60))
             }
@@ -185,7 +204,7 @@ impl Conversation {
         metrics::counter!("moxxie_tftp_bytes_total").increment(transfer.bytes());
         let (peer, file, bytes) = (self.peer.ip(), &request.name, transfer.bytes());
         match outcome {
-            "size_only" => tracing::debug!(%peer, file, outcome, "TFTP"),
+            "size_only" | "gave_way" => tracing::debug!(%peer, file, outcome, "TFTP"),
             "complete" | "unconfirmed" => tracing::info!(%peer, file, bytes, outcome, "TFTP"),
             _ => tracing::warn!(%peer, file, bytes, outcome, why, "TFTP"),
         }

@@ -32,8 +32,13 @@ impl Source for Loaders {
                 // Where the request went, the menu is too: whoever reaches the one reaches the other.
                 None => format!("http://{}", SocketAddr::new(local.ip().to_canonical(), self.0.port)),
             };
-            let found = firmware::open_for(&self.0, name, &Links::below(&base)).await;
-            found.map(|file| file.map(|file| file.bytes)).map_err(|error| Outage(error.to_string()))
+            let outage = |error: &dyn std::error::Error| Outage(error.to_string());
+            let links = Ok(Links::below(&base));
+            let found = firmware::open(&self.0, name, &links).await.map_err(|e| outage(&e))?;
+            match found {
+                Some(loader) => loader.bytes(&self.0).await.map(Some).map_err(|e| outage(&e)),
+                None => Ok(None),
+            }
         })
     }
 }

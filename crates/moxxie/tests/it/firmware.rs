@@ -4,7 +4,9 @@ use super::util::app::HOST;
 use super::util::recipes::debian;
 use super::util::{Machine, Site};
 use axum::body::Body;
-use moxxie::firmware;
+use bytes::Bytes;
+use moxxie::firmware::open;
+use moxxie::http::links::{BadHost, Links};
 use moxxie_core::asset::Digest;
 use serde_json::json;
 use sha2::{Digest as _, Sha256};
@@ -13,7 +15,7 @@ const SHELF: &str = "/api/v1/boot/firmware";
 const MIB: usize = 1024 * 1024;
 
 /// An EFI program for this machine type, as far as anybody looks.
-fn pe(machine: u16) -> Vec<u8> {
+pub fn pe(machine: u16) -> Vec<u8> {
     let mut bytes = vec![0; 0x100];
     bytes[..2].copy_from_slice(b"MZ");
     bytes[0x3c] = 0x80;
@@ -27,7 +29,7 @@ fn digest(bytes: &[u8]) -> String {
     Digest(Sha256::digest(bytes).into()).to_string()
 }
 
-async fn put(site: &Site, file: &str, bytes: &[u8]) -> serde_json::Value {
+pub async fn put(site: &Site, file: &str, bytes: &[u8]) -> serde_json::Value {
     let uri = format!("{SHELF}/{file}?source=by%20hand");
     site.call("PUT", &uri).body(bytes.to_vec()).send().await.is(201).json()
 }
@@ -158,17 +160,71 @@ async fn autoexec_leads_to_the_menu() {
     let stranger = Machine::efi("52:54:00:00:00:99").boot_from(&site, "/boot/firmware/autoexec.ipxe");
     stranger.went_local();
 
-    // By TFTP there is no Host: the public URL, else the server that DHCP named.
-    let script = async |site: &Site| {
-        let found = firmware::open(&site.app, "autoexec.ipxe").await.unwrap().unwrap();
-        assert_eq!((found.size, found.content_type), (found.bytes.len() as u64, "text/plain; charset=utf-8"));
-        String::from_utf8(found.bytes.to_vec()).unwrap()
-    };
-    assert!(script(&site).await.contains("-- http://${next-server}:8080/boot/menu.ipxe?identified=1&"));
     let public = Site::with("public_url = \"https://boot.example\"").await;
-    let text = script(&public).await;
+    let text = public.boot("/boot/firmware/autoexec.ipxe").await.is(200).text();
     assert!(text.contains("-- https://boot.example/boot/menu.ipxe?identified=1&"), "{text}");
-    assert_eq!(public.boot("/boot/firmware/autoexec.ipxe").await.is(200).text(), text);
+}
+
+/// Where the bytes with this digest lie.
+fn place(site: &Site, digest: &str) -> std::path::PathBuf {
+    site.dir.path().join(format!("assets/sha256/{}/{digest}", &digest[..2]))
+}
+
+async fn whole(site: &Site, links: &Result<Links, BadHost>) -> Option<Bytes> {
+    let loader = open(&site.app, "ipxe.efi", links).await.unwrap().unwrap();
+    loader.bytes(&site.app).await.ok()
+}
+
+#[tokio::test]
+async fn however_many_fetch_a_loader_there_is_one_copy() {
+    let site = Site::start().await;
+    let x64 = pe(0x8664);
+    put(&site, "ipxe.efi", &x64).await;
+    // Without a good Host there is no script, and every file.
+    let links = Err(BadHost);
+    let (one, two) = tokio::join!(whole(&site, &links), whole(&site, &links));
+    let (one, two) = (one.unwrap(), two.unwrap());
+    assert_eq!(one, x64);
+    assert_eq!(one.as_ptr(), two.as_ptr());
+    let kept = place(&site, &digest(&x64));
+    std::fs::rename(&kept, site.dir.path().join("aside")).unwrap();
+    drop(one);
+    let third = whole(&site, &links).await.expect("a copy is in use");
+    assert_eq!(third.as_ptr(), two.as_ptr());
+    drop((two, third));
+    assert!(whole(&site, &links).await.is_none(), "nobody keeps it");
+}
+
+#[tokio::test]
+async fn what_sends_no_bytes_reads_none() {
+    let site = Site::start().await;
+    let x64 = pe(0x8664);
+    put(&site, "ipxe.efi", &x64).await;
+    std::fs::remove_file(place(&site, &digest(&x64))).unwrap();
+    let ask = |method, header: &str, value: &str| {
+        site.anonymous(method, "/boot/firmware/ipxe.efi").set(header, value).send()
+    };
+    let head = ask("HEAD", "accept", "*/*").await.is(200);
+    assert_eq!(head.header("content-length"), x64.len().to_string());
+    let etag = head.header("etag").to_owned();
+    let part = ask("HEAD", "range", "bytes=2-5").await.is(206);
+    assert_eq!(part.header("content-length"), "4");
+    ask("GET", "if-none-match", &etag).await.is(304);
+    ask("GET", "range", "bytes=9999-").await.is(416);
+    ask("GET", "range", "bytes=2-5").await.is(503);
+    ask("GET", "accept", "*/*").await.is(503);
+}
+
+#[tokio::test]
+async fn a_script_of_ones_own_is_a_file_with_a_name_of_its_bytes() {
+    let site = Site::start().await;
+    let text = b"#!ipxe\nshell\n";
+    put(&site, "own.ipxe", text).await;
+    let uri = "/boot/firmware/own.ipxe";
+    let got = site.boot(uri).await.is(200);
+    assert_eq!((got.body.as_slice(), got.header("etag")), (&text[..], &*format!("\"{}\"", digest(text))));
+    let etag = got.header("etag").to_owned();
+    site.anonymous("GET", uri).set("if-none-match", &etag).send().await.is(304);
 }
 
 #[tokio::test]
@@ -176,7 +232,7 @@ async fn an_outage_is_never_a_missing_file() {
     let site = Site::start().await;
     put(&site, "ipxe.efi", &pe(0x8664)).await;
     let name = digest(&pe(0x8664));
-    let kept = site.dir.path().join(format!("assets/sha256/{}/{name}", &name[..2]));
+    let kept = place(&site, &name);
     let aside = site.dir.path().join("aside");
     std::fs::rename(&kept, &aside).unwrap();
     site.boot("/boot/firmware/ipxe.efi").await.is(503);
@@ -190,6 +246,6 @@ async fn an_outage_is_never_a_missing_file() {
         assert_eq!(away.text(), "moxxie: database away, wait\n");
     }
     site.boot("/boot/firmware/autoexec.ipxe").await.is(200);
-    assert!(firmware::open(&site.app, "ipxe.efi").await.is_err());
-    assert!(firmware::open(&site.app, "../ipxe.efi").await.unwrap().is_none(), "no name, no question");
+    assert!(open(&site.app, "ipxe.efi", &Err(BadHost)).await.is_err());
+    assert!(open(&site.app, "../ipxe.efi", &Err(BadHost)).await.unwrap().is_none(), "no name, no question");
 }

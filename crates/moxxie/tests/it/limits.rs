@@ -118,6 +118,9 @@ async fn room_is_kept_for_machines_that_are_armed() {
     must_wait(&site.boot(&menu(1)).await);
     // Downloads are streams and take no place; they are answered as ever.
     site.boot("/boot/assets/cp/vmlinuz").await.is(200);
+    // A loader's label is in the database, and what is made on the spot is not.
+    must_wait(&site.boot("/boot/firmware/ipxe.efi").await);
+    site.boot("/boot/firmware/autoexec.ipxe").await.is(200);
     let machine = Machine::bios(MAC);
     let boot = machine.boot(&site);
     let config = boot.arg("talos.config");
@@ -125,6 +128,7 @@ async fn room_is_kept_for_machines_that_are_armed() {
     assert!(boot.asked.iter().all(|(_, status)| *status == 200), "{:?}", boot.asked);
     drop(hanging);
     site.boot(&menu(1)).await.is(200);
+    site.boot("/boot/firmware/ipxe.efi").await.is(404);
     // The API has its own.
     let held = site.app.limits.api_room.enter(1);
     let refused = site.get("/api/v1/tokens").await;

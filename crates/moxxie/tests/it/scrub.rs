@@ -1,5 +1,6 @@
 //! Care for stored files: what is damaged is found, told once, never sent, and healed.
 
+use crate::firmware;
 use crate::util::Site;
 use crate::util::recipes::{PROFILES, memtest};
 use lab::faults::Faults;
@@ -82,6 +83,25 @@ async fn the_scrub_reads_every_file_and_finds_rot() {
     let metrics = site.boot("/metrics").await.is(200).text();
     assert!(metrics.contains("moxxie_assets_scrubbed_bytes_total "), "{metrics}");
     assert!(metrics.contains("moxxie_assets_damaged_total "), "{metrics}");
+}
+
+#[tokio::test]
+async fn loaders_are_cared_for_too() {
+    let site = Site::start().await;
+    tokio::spawn(scrub::report(site.app.clone(), site.app.assets.alarms()));
+    let bytes = firmware::pe(0x8664);
+    let digest = firmware::put(&site, "ipxe.efi", &bytes).await["sha256"].as_str().unwrap().to_owned();
+    flip(&place(&site, &digest), true);
+    let wait: scrub::Wait = Arc::new(|_| Box::pin(tokio::time::sleep(Duration::from_millis(1))));
+    tokio::spawn(scrub::Scrub { round: Duration::ZERO, wait }.run(site.app.clone()));
+    let event = &damaged(&site, 1).await[0];
+    let message = event["message"].as_str().unwrap();
+    assert!(message.starts_with("firmware/ipxe.efi: the stored bytes are damaged"), "{message}");
+    assert!(message.ends_with("; upload it again: moxxie firmware import"), "{message}");
+    assert_eq!(event["boot_profile"], serde_json::Value::Null);
+    site.boot("/boot/firmware/ipxe.efi").await.is(503);
+    firmware::put(&site, "ipxe.efi", &bytes).await;
+    assert_eq!(site.boot("/boot/firmware/ipxe.efi").await.is(200).body, bytes);
 }
 
 /// F39: what can only be read serves machines, and stays in the load balancer.

@@ -6,13 +6,14 @@ use crate::downloads::Role;
 use crate::http::error::BootError;
 use crate::http::middleware::secret_path;
 use crate::http::range::{Part, part};
+use crate::shelf;
 use axum::extract::{Path, State};
 use axum::http::{Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use moxxie_core::asset::Asset;
 use moxxie_core::name::{FileName, ProfileName};
 use moxxie_core::profile::{ProfileSpec, Source};
-use moxxie_store::assets::{AssetError, Condition, Readable};
+use moxxie_store::assets::{AssetError, Condition};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,8 +21,6 @@ use std::time::Duration;
 const SOON: u64 = 3;
 /// Seconds until an operator may have mended a file.
 const MENDED: u64 = 30;
-/// How long a request waits for a whole file; the fetch goes on after that.
-const WHOLE: Duration = Duration::from_secs(20);
 /// How long a machine may take to follow to a remote store.
 const ELSEWHERE: Duration = Duration::from_secs(600);
 
@@ -84,22 +83,11 @@ pub(in crate::http) async fn serve(
     let mut readable = app.assets.read(&asset.sha256, length).await.map_err(unreadable)?;
     // The digest vouches for the last byte of the file, and a range need not hold it.
     if asked.headers.contains_key(header::RANGE) {
-        whole(&mut readable).await.map_err(unreadable)?;
+        shelf::whole(&mut readable).await.map_err(unreadable)?;
     }
     let role = if for_machine { role } else { Role::Other };
     let piece = Piece { profile, file, role, sha256: asset.sha256, readable, first: 0, length, etag };
     Ok(send(&app, asked, piece))
-}
-
-/// Waits until all of a file is here and verified, but not longer than a client would.
-pub(super) async fn whole(readable: &mut Readable) -> Result<(), AssetError> {
-    if let Some(arriving) = &mut readable.arriving {
-        let last = readable.size.saturating_sub(1);
-        let waited = tokio::time::timeout(WHOLE, arriving.until(last)).await;
-        waited.map_err(|_| AssetError::Away("the file is still on its way".into()))??;
-        readable.arriving = None;
-    }
-    Ok(())
 }
 
 /// What a machine is told when the bytes cannot be had: why in one line, and when to ask again.

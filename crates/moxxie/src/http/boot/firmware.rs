@@ -1,19 +1,20 @@
 //! `GET|HEAD /boot/firmware/{file}`: what firmware fetches first.
 
 use super::asset::unreadable;
-use super::reply;
-use super::send::Asked;
+use super::send::{Asked, Cut};
 use crate::app::App;
-use crate::firmware::{Loader, OpenError, is_script, open, open_for};
+use crate::firmware::{Loader, OpenError, open};
 use crate::http::error::BootError;
 use crate::http::extract::Door;
+use crate::http::limit;
 use crate::http::links::Links;
 use crate::http::middleware::secret_path;
-use crate::http::range::{Part, part};
 use axum::body::Body;
 use axum::extract::{Path, State};
-use axum::http::{HeaderValue, Method, StatusCode, header};
-use axum::response::{IntoResponse, Response};
+use axum::http::{HeaderValue, header};
+use axum::response::Response;
+use moxxie_core::loader::GENERATED;
+use moxxie_store::assets::AssetError;
 use std::sync::Arc;
 
 /// A loader, or the first script of iPXE: `autoexec.ipxe`, `embed.ipxe`.
@@ -34,74 +35,53 @@ pub async fn firmware(
     door: Door,
     asked: Asked,
 ) -> Result<Response, BootError> {
-    let found = if is_script(&file) {
-        let public = app.config().public_url.clone();
-        let links = Links::of(public.as_deref(), &asked.headers, door);
-        let links = links.map_err(|e| BootError::bad_request(format!("moxxie: {e}")))?;
-        open_for(&app, &file, &links).await
-    } else {
-        open(&app, &file).await
-    };
-    let found = found.map_err(|error| {
-        tracing::warn!(%error, file = %secret_path(&file), "a loader cannot be sent");
-        refused(error)
+    let public = app.config().public_url.clone();
+    let links = Links::of(public.as_deref(), &asked.headers, door);
+    // What is made on the spot asks nobody.
+    let looks = !GENERATED.contains(&file.as_str());
+    let place = looks.then(|| limit::place_for_loader(&app)).transpose()?;
+    let found = open(&app, &file, &links).await;
+    // The bytes are a stream, as other downloads are.
+    drop(place);
+    let found = found.map_err(|error| match error {
+        OpenError::Host(why) => BootError::bad_request(format!("moxxie: {why}")),
+        OpenError::Store(error) => {
+            cannot_be_sent(&file, &error);
+            error.into()
+        }
+        OpenError::Address(error) => {
+            cannot_be_sent(&file, &error);
+            BootError::bad_request("moxxie: bad address of this server")
+        }
     })?;
     let Some(loader) = found else {
         let file = secret_path(&file);
         return Err(BootError::not_found(format!("moxxie: no loader {file}: run `moxxie firmware import`")));
     };
-    Ok(send(&asked, loader))
+    send(&app, &asked, &loader).await.map_err(|error| {
+        cannot_be_sent(&file, &error);
+        unreadable(&error)
+    })
 }
 
-fn refused(error: OpenError) -> BootError {
-    match error {
-        OpenError::Store(error) => error.into(),
-        OpenError::Bytes(error) => unreadable(&error),
-        OpenError::Address(_) => BootError::bad_request("moxxie: bad address of this server"),
-    }
+fn cannot_be_sent(file: &str, error: &dyn std::error::Error) {
+    tracing::warn!(%error, file = %secret_path(file), "a loader cannot be sent");
 }
 
-fn send(asked: &Asked, loader: Loader) -> Response {
-    // A script of one's own among them: each is short, and none is kept.
-    if loader.name.ends_with(".ipxe")
-        && let Ok(text) = String::from_utf8(loader.bytes.to_vec())
-    {
-        return reply::script(text);
-    }
-    let size = loader.size;
-    let (status, from, length) = match part(&asked.headers, &loader.etag, size) {
-        Part::Whole => (StatusCode::OK, 0, size),
-        Part::Bytes { first, last } => (StatusCode::PARTIAL_CONTENT, first, last - first + 1),
-        Part::NotModified => (StatusCode::NOT_MODIFIED, 0, 0),
-        Part::Outside => (StatusCode::RANGE_NOT_SATISFIABLE, 0, 0),
+/// Reads the bytes only when some of them are sent.
+async fn send(app: &App, asked: &Asked, loader: &Loader) -> Result<Response, AssetError> {
+    let cut = Cut::of(asked, &loader.etag, loader.size);
+    let content = if cut.has_bytes() {
+        let bytes = loader.bytes(app).await?;
+        let at = |offset: u64| usize::try_from(offset).unwrap_or(usize::MAX).min(bytes.len());
+        Body::from(bytes.slice(at(cut.first)..at(cut.first + cut.length)))
+    } else {
+        Body::empty()
     };
-    let sends = matches!(status, StatusCode::OK | StatusCode::PARTIAL_CONTENT);
-    let at = |offset: u64| usize::try_from(offset).unwrap_or(usize::MAX).min(loader.bytes.len());
-    let body = match sends && asked.method != Method::HEAD {
-        true => Body::from(loader.bytes.slice(at(from)..at(from.saturating_add(length)))),
-        false => Body::empty(),
-    };
-    let mut response = (status, body).into_response();
-    let out = response.headers_mut();
-    out.insert(header::ACCEPT_RANGES, HeaderValue::from_static("bytes"));
-    out.insert(header::CONTENT_TYPE, HeaderValue::from_static(loader.content_type));
-    out.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
-    // Hexadecimal digits, numbers and quotes are always valid in a header.
-    let mut add = |name, value: String| {
-        if let Ok(value) = HeaderValue::from_str(&value) {
-            out.insert(name, value);
-        }
-    };
-    add(header::ETAG, loader.etag);
-    if sends {
-        add(header::CONTENT_LENGTH, length.to_string());
+    let mut response = cut.answer(content, &loader.etag, loader.content_type);
+    if loader.content_type.starts_with("text/") {
+        // As every other script.
+        response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     }
-    match status {
-        StatusCode::PARTIAL_CONTENT => {
-            add(header::CONTENT_RANGE, format!("bytes {from}-{}/{size}", from + length - 1));
-        }
-        StatusCode::RANGE_NOT_SATISFIABLE => add(header::CONTENT_RANGE, format!("bytes */{size}")),
-        _ => {}
-    }
-    response
+    Ok(response)
 }

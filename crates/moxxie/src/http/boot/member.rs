@@ -7,6 +7,7 @@ use crate::app::App;
 use crate::downloads::Role;
 use crate::http::error::BootError;
 use crate::iso::{Extent, FindError, IsoError};
+use crate::shelf;
 use axum::extract::{Path, State};
 use axum::response::Response;
 use moxxie_core::name::{FileName, ProfileName};
@@ -44,7 +45,7 @@ pub async fn member(
     };
     let mut readable = app.assets.read(&image.sha256, size).await.map_err(unreadable)?;
     // Where its files are is known only when all of it is here, and verified.
-    asset::whole(&mut readable).await.map_err(unreadable)?;
+    shelf::whole(&mut readable).await.map_err(unreadable)?;
     let index = match app.images.index(&image.sha256, &readable.file, size).await {
         Ok(index) => index,
         Err(IsoError::Disk(error)) => {

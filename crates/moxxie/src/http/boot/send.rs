@@ -65,16 +65,9 @@ pub struct Piece {
 
 /// Sends the piece, or the range of it that was asked for.
 pub fn send(app: &Arc<App>, asked: Asked, piece: Piece) -> Response {
-    let size = piece.length;
-    let (status, from, length) = match part(&asked.headers, &piece.etag, size) {
-        Part::Whole => (StatusCode::OK, 0, size),
-        Part::Bytes { first, last } => (StatusCode::PARTIAL_CONTENT, first, last - first + 1),
-        Part::NotModified => (StatusCode::NOT_MODIFIED, 0, 0),
-        Part::Outside => (StatusCode::RANGE_NOT_SATISFIABLE, 0, 0),
-    };
-    let sends = matches!(status, StatusCode::OK | StatusCode::PARTIAL_CONTENT);
-    let content = if sends && asked.method != Method::HEAD && length > 0 {
-        let first = piece.first + from;
+    let cut = Cut::of(&asked, &piece.etag, piece.length);
+    let content = if cut.has_bytes() {
+        let (first, length) = (piece.first + cut.first, cut.length);
         let download = app.downloads.begin(About {
             profile: piece.profile,
             file: piece.file,
@@ -83,7 +76,7 @@ pub fn send(app: &Arc<App>, asked: Asked, piece: Piece) -> Response {
             first,
             length,
             // A range may be all of it.
-            whole: from == 0 && length == size,
+            whole: cut.first == 0 && length == piece.length,
             peer: asked.peer,
             started_at: app.clock.now(),
             machine: OnceCell::new(),
@@ -93,27 +86,63 @@ pub fn send(app: &Arc<App>, asked: Asked, piece: Piece) -> Response {
     } else {
         Body::empty()
     };
-    let mut response = (status, content).into_response();
-    let out = response.headers_mut();
-    out.insert(header::ACCEPT_RANGES, HeaderValue::from_static("bytes"));
-    out.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"));
-    out.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
-    // Hexadecimal digits, numbers and quotes are always valid in a header.
-    let mut add = |name, value: String| {
-        if let Ok(value) = HeaderValue::from_str(&value) {
-            out.insert(name, value);
-        }
-    };
-    add(header::ETAG, piece.etag);
-    if sends {
-        add(header::CONTENT_LENGTH, length.to_string());
+    cut.answer(content, &piece.etag, "application/octet-stream")
+}
+
+/// What a request gets of a file.
+pub(super) struct Cut {
+    status: StatusCode,
+    /// Offset of the first byte.
+    pub first: u64,
+    /// Bytes; as many are announced, also to a HEAD.
+    pub length: u64,
+    /// Bytes of the whole file.
+    size: u64,
+    head: bool,
+}
+
+impl Cut {
+    /// As the headers of a request for a file of `size` bytes with this `ETag` ask for it.
+    pub fn of(asked: &Asked, etag: &str, size: u64) -> Cut {
+        let (status, first, length) = match part(&asked.headers, etag, size) {
+            Part::Whole => (StatusCode::OK, 0, size),
+            Part::Bytes { first, last } => (StatusCode::PARTIAL_CONTENT, first, last - first + 1),
+            Part::NotModified => (StatusCode::NOT_MODIFIED, 0, 0),
+            Part::Outside => (StatusCode::RANGE_NOT_SATISFIABLE, 0, 0),
+        };
+        Cut { status, first, length, size, head: asked.method == Method::HEAD }
     }
-    match status {
-        StatusCode::PARTIAL_CONTENT => {
-            add(header::CONTENT_RANGE, format!("bytes {from}-{}/{size}", from + length - 1));
-        }
-        StatusCode::RANGE_NOT_SATISFIABLE => add(header::CONTENT_RANGE, format!("bytes */{size}")),
-        _ => {}
+
+    /// Whether there are bytes in the answer.
+    pub fn has_bytes(&self) -> bool {
+        !self.head && self.length > 0
     }
-    response
+
+    /// The answer with these bytes.
+    pub fn answer(&self, content: Body, etag: &str, content_type: &'static str) -> Response {
+        let Cut { status, first, length, size, .. } = *self;
+        let mut response = (status, content).into_response();
+        let out = response.headers_mut();
+        out.insert(header::ACCEPT_RANGES, HeaderValue::from_static("bytes"));
+        out.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
+        out.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+        // Hexadecimal digits, numbers and quotes are always valid in a header.
+        let mut add = |name, value: &str| {
+            if let Ok(value) = HeaderValue::from_str(value) {
+                out.insert(name, value);
+            }
+        };
+        add(header::ETAG, etag);
+        if matches!(status, StatusCode::OK | StatusCode::PARTIAL_CONTENT) {
+            add(header::CONTENT_LENGTH, &length.to_string());
+        }
+        match status {
+            StatusCode::PARTIAL_CONTENT => {
+                add(header::CONTENT_RANGE, &format!("bytes {first}-{}/{size}", first + length - 1));
+            }
+            StatusCode::RANGE_NOT_SATISFIABLE => add(header::CONTENT_RANGE, &format!("bytes */{size}")),
+            _ => {}
+        }
+        response
+    }
 }

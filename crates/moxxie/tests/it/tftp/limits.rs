@@ -5,6 +5,7 @@
 use super::client::{Client, Reply, rrq, with};
 use super::{Tftp, bytes};
 use moxxie_core::time::Span;
+use serde_json::json;
 use std::net::SocketAddr;
 
 async fn at(ip: &str) -> Client {
@@ -28,6 +29,10 @@ async fn strangers_are_refused() {
     stranger.send(&with(4, 1, &[]), tftp.address).await;
     at("127.0.0.2").await.get(tftp.address, "1024", &[]).await.unwrap();
     assert!(stranger.heard_nothing());
+    let seen = tftp.site.seen().await;
+    let first = seen.last().unwrap();
+    assert_eq!((&first["action"], &first["target"]), (&json!("access.refused"), &json!("TFTP 1024")));
+    assert_eq!((&first["peer"], &first["after"]["kind"]), (&json!("127.0.0.1"), &json!("network")));
     tftp.end().await;
 }
 
@@ -72,7 +77,9 @@ async fn one_address_has_eight_transfers() {
     for _ in 0..8 {
         let client = at("127.0.0.1").await;
         client.send(&rrq("1024", &[]), tftp.address).await;
-        let (_, from) = client.next().await;
+        let (_, from) = client.block(1).await;
+        client.send(&with(4, 1, &[]), from).await;
+        client.block(2).await;
         held.push((client, from));
     }
     let ninth = at("127.0.0.1").await;
@@ -81,6 +88,25 @@ async fn one_address_has_eight_transfers() {
     assert!(ninth.heard_nothing());
     assert_eq!(tftp.files.asked().len(), 9, "eight, and one of another address");
     for (client, from) in held {
+        client.send(&with(5, 0, b"\0"), from).await;
+    }
+    tftp.end().await;
+}
+
+/// As a forger would have it, who makes up requests and answers nothing.
+#[tokio::test]
+async fn who_never_answers_gives_way() {
+    let tftp = Tftp::at("127.0.0.1:0", "", 100).await;
+    let mut silent = Vec::new();
+    for _ in 0..8 {
+        let client = at("127.0.0.1").await;
+        client.send(&rrq("1024", &[]), tftp.address).await;
+        let (_, from) = client.block(1).await;
+        silent.push((client, from));
+    }
+    let got = at("127.0.0.1").await.get(tftp.address, "1024", &[]).await.unwrap();
+    assert_eq!(got.bytes, bytes(1024));
+    for (client, from) in silent {
         client.send(&with(5, 0, b"\0"), from).await;
     }
     tftp.end().await;

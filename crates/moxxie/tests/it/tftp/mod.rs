@@ -2,6 +2,7 @@
 
 mod client;
 mod limits;
+mod loaders;
 mod programs;
 
 use crate::util::Site;
@@ -52,6 +53,22 @@ struct Tftp {
     task: JoinHandle<()>,
 }
 
+/// Serves this at an address; where it is asked, its end, and its task.
+fn begin(
+    site: &Site,
+    source: Arc<dyn Source>,
+    address: &str,
+) -> (SocketAddr, watch::Sender<bool>, JoinHandle<()>) {
+    let needs = if address.starts_with('[') { "; this test needs IPv6 on this machine" } else { "" };
+    let listener = Listener::bind(address.parse().unwrap()).unwrap_or_else(|e| panic!("{e:#}{needs}"));
+    let (stop, stopped) = watch::channel(false);
+    let mut at = listener.address();
+    if at.ip().is_unspecified() {
+        at.set_ip(if at.is_ipv4() { [127, 0, 0, 1].into() } else { "::1".parse().unwrap() });
+    }
+    (at, stop, tokio::spawn(serve(listener, site.app.clone(), source, stopped)))
+}
+
 /// Bytes that differ from block to block.
 fn bytes(size: usize) -> Bytes {
     (0..size).map(|n| (n / 3) as u8 ^ (n >> 10) as u8).collect()
@@ -67,14 +84,8 @@ impl Tftp {
         let files = SIZES.map(|size| (size.to_string(), bytes(size))).into();
         let files = Files { files, asked: Mutex::default(), permits: Semaphore::new(permits) };
         let files = Arc::new(files);
-        let listener = Listener::bind(address.parse().unwrap()).unwrap();
-        let (stop, stopped) = watch::channel(false);
-        let mut at = listener.address();
-        if at.ip().is_unspecified() {
-            at.set_ip(if at.is_ipv4() { [127, 0, 0, 1].into() } else { "::1".parse().unwrap() });
-        }
-        let task = tokio::spawn(serve(listener, site.app.clone(), files.clone(), stopped));
-        Tftp { site, files, address: at, stop, task }
+        let (address, stop, task) = begin(&site, files.clone(), address);
+        Tftp { site, files, address, stop, task }
     }
 
     async fn start() -> Tftp {
@@ -244,14 +255,15 @@ async fn what_runs_is_finished_and_nothing_begins() {
     let tftp = Tftp::start().await;
     let client = tftp.client().await;
     client.send(&rrq("1024", &[]), tftp.address).await;
-    let (first, from) = client.next().await;
-    assert_eq!(first, Reply::Data(1, bytes(1024)[..512].to_vec()));
+    let (first, from) = client.block(1).await;
     tftp.stop.send(true).unwrap();
-    client.send(&with(4, 1, &[]), from).await;
-    assert_eq!(client.next().await.0, Reply::Data(2, bytes(1024)[512..].to_vec()));
-    client.send(&with(4, 2, &[]), from).await;
-    assert_eq!(client.next().await.0, Reply::Data(3, vec![]));
+    let mut got = first;
+    for number in 1..=2 {
+        client.send(&with(4, number, &[]), from).await;
+        got.extend(client.block(number + 1).await.0);
+    }
     client.send(&with(4, 3, &[]), from).await;
+    assert_eq!(got, bytes(1024));
     tftp.task.await.unwrap();
     assert_eq!(tftp.files.asked(), ["1024"]);
 }

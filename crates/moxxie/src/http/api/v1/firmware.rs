@@ -1,6 +1,7 @@
 //! `/api/v1/boot/firmware`: the loaders' shelf.
 
-use super::assets::{SILENCE, asset_error, condition_name};
+use super::assets::{asset_error, condition_name};
+use super::incoming::Incoming;
 use super::page::{Asked, Page, one};
 use crate::app::App;
 use crate::firmware::{NotKept, keep};
@@ -10,9 +11,8 @@ use crate::shelf;
 use axum::Json;
 use axum::body::Body;
 use axum::extract::{Path, State};
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
-use http_body_util::BodyExt;
 use moxxie_core::asset::Digest;
 use moxxie_core::boot::event::one_line;
 use moxxie_core::loader::{LARGEST, Loader};
@@ -108,19 +108,13 @@ pub async fn put(
     let name: LoaderName = file.parse().map_err(|e| ApiError::field("/file", e))?;
     query.only(&["source"]).map_err(ApiError::bad_request)?;
     let source = one_line(one(&query, "source")?.unwrap_or_default(), MAX_SOURCE);
-    if headers.contains_key(header::CONTENT_ENCODING) {
-        return Err(ApiError::unsupported_media("send the file without Content-Encoding"));
+    let mut body = Incoming::new(&headers, body, LARGEST, too_large)?;
+    let mut bytes = Vec::new();
+    while let Some(chunk) = body.next().await? {
+        bytes.extend_from_slice(&chunk);
     }
-    let expected = match headers.get("x-content-sha256") {
-        None => None,
-        Some(text) => {
-            let digest = text.to_str().unwrap_or("").parse();
-            Some(digest.map_err(|e| ApiError::field("/X-Content-SHA256", e))?)
-        }
-    };
-    let bytes = read(&headers, body).await?;
     let by = app.by(actor.name, peer);
-    let loader = keep(&app, name, &bytes, expected, source, &by).await.map_err(|error| match error {
+    let loader = keep(&app, name, bytes, body.expected, source, &by).await.map_err(|error| match error {
         NotKept::Name(why) => ApiError::field("/file", why),
         NotKept::Store(error) => error.into(),
         NotKept::Bytes(error) => asset_error(error),
@@ -128,28 +122,8 @@ pub async fn put(
     Ok((StatusCode::CREATED, Json(LoaderView::of(loader, Some(Condition::Stored)))).into_response())
 }
 
-/// The whole body, as far as it is no larger than a loader.
-async fn read(headers: &HeaderMap, mut body: Body) -> ApiResult<Vec<u8>> {
-    let too_large =
-        || ApiError::too_large(format!("larger than {} MiB: no loader is", LARGEST / 1024 / 1024));
-    let announced = headers.get(header::CONTENT_LENGTH).and_then(|v| v.to_str().ok()?.parse::<u64>().ok());
-    if announced.is_some_and(|n| n > LARGEST) {
-        return Err(too_large());
-    }
-    let mut bytes = Vec::new();
-    loop {
-        let frame = tokio::time::timeout(SILENCE, body.frame())
-            .await
-            .map_err(|_| ApiError::bad_request("the upload fell silent"))?;
-        let Some(frame) = frame else { return Ok(bytes) };
-        let frame = frame.map_err(|_| ApiError::bad_request("the upload was cut off"))?;
-        if let Ok(chunk) = frame.into_data() {
-            if (bytes.len() + chunk.len()) as u64 > LARGEST {
-                return Err(too_large());
-            }
-            bytes.extend_from_slice(&chunk);
-        }
-    }
+fn too_large(max: u64) -> ApiError {
+    ApiError::too_large(format!("larger than {} MiB: no loader is", max / 1024 / 1024))
 }
 
 /// Take a loader off the shelf.

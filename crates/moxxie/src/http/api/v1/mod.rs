@@ -13,6 +13,7 @@ pub mod events;
 pub mod explain;
 pub mod extract;
 pub mod firmware;
+mod incoming;
 pub mod machines;
 pub mod network_config;
 pub mod page;

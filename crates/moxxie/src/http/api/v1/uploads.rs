@@ -1,7 +1,8 @@
 //! `/api/v1/uploads`: large files in as many requests as it takes. A complete upload becomes a
 //! file with `POST /api/v1/boot/profiles/{name}/assets`.
 
-use super::assets::{SILENCE, too_large};
+use super::assets::too_large;
+use super::incoming::SILENCE;
 use crate::app::App;
 use crate::http::error::{ApiError, ApiResult, Problem};
 use crate::http::extract::{JsonBody, Operator, is_too_slow, typed};

@@ -13,10 +13,6 @@ use moxxie_core::profile::Profile;
 use moxxie_core::time::Timestamp;
 use moxxie_store::assets::{AssetError, Condition};
 use serde::Serialize;
-use std::time::Duration;
-
-/// An upload that sends nothing for this long is given up.
-pub const SILENCE: Duration = Duration::from_secs(60);
 
 /// A file on a profile's shelf.
 #[derive(Debug, Serialize, utoipa::ToSchema)]

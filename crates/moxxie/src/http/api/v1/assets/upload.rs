@@ -1,7 +1,8 @@
 //! `PUT /api/v1/boot/profiles/{name}/assets/{file}`: a file in one request.
 
-use super::{AssetView, SILENCE, asset_error, too_large};
+use super::{AssetView, asset_error, too_large};
 use crate::app::App;
+use crate::http::api::v1::incoming::Incoming;
 use crate::http::api::v1::profiles;
 use crate::http::error::{ApiError, ApiResult, Problem};
 use crate::http::extract::{Operator, Peer};
@@ -9,9 +10,8 @@ use crate::shelf;
 use axum::Json;
 use axum::body::Body;
 use axum::extract::{Path, State};
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
-use http_body_util::BodyExt;
 use moxxie_core::name::FileName;
 use std::sync::Arc;
 
@@ -34,43 +34,16 @@ pub async fn upload(
     body: Body,
 ) -> ApiResult<Response> {
     let file: FileName = file.parse().map_err(|e| ApiError::field("/file", e))?;
-    if headers.contains_key(header::CONTENT_ENCODING) {
-        return Err(ApiError::unsupported_media("send the file without Content-Encoding"));
-    }
-    let expected = match headers.get("x-content-sha256") {
-        None => None,
-        Some(text) => {
-            let digest = text.to_str().unwrap_or("").parse();
-            Some(digest.map_err(|e| ApiError::field("/X-Content-SHA256", e))?)
-        }
-    };
-    let max = app.config().max_asset_bytes;
-    let announced = headers.get(header::CONTENT_LENGTH).and_then(|v| v.to_str().ok()?.parse::<u64>().ok());
-    if announced.is_some_and(|n| n > max) {
-        return Err(too_large(max));
-    }
+    let mut body = Incoming::new(&headers, body, app.config().max_asset_bytes, too_large)?;
     let profile = profiles::find(&app, &name).await?;
     let mut writer = app.assets.writer().await.map_err(asset_error)?;
-    let mut body = body;
-    let mut size = 0_u64;
-    loop {
-        let frame = tokio::time::timeout(SILENCE, body.frame())
-            .await
-            .map_err(|_| ApiError::bad_request("the upload fell silent"))?;
-        let Some(frame) = frame else { break };
-        let frame = frame.map_err(|_| ApiError::bad_request("the upload was cut off"))?;
-        if let Ok(chunk) = frame.into_data() {
-            size += chunk.len() as u64;
-            if size > max {
-                return Err(too_large(max));
-            }
-            writer.write(&chunk).await.map_err(asset_error)?;
-        }
+    while let Some(chunk) = body.next().await? {
+        writer.write(&chunk).await.map_err(asset_error)?;
     }
-    if size == 0 {
+    if body.size == 0 {
         return Err(ApiError::field("/file", "is empty: an asset has at least one byte"));
     }
-    let sealed = writer.seal(expected).await.map_err(asset_error)?;
+    let sealed = writer.seal(body.expected).await.map_err(asset_error)?;
     let asset = shelf::keep(&app, &profile, file, sealed, &app.by(actor.name, peer)).await?;
     Ok((StatusCode::CREATED, Json(AssetView::of(&profile, asset))).into_response())
 }
