@@ -1,7 +1,7 @@
 //! What was seen, as a value for scripts and as rows for people.
 
 use super::code;
-use super::offer::Offer;
+use super::offer::{Offer, Role};
 use super::verdict::{Finding, Seen, worst};
 use serde_json::{Map, Value, json};
 use std::net::Ipv4Addr;
@@ -36,7 +36,7 @@ fn client(seen: &Seen, findings: &[Finding]) -> Value {
 
 /// The address that the first DHCP server offers.
 fn address(seen: &Seen) -> Option<Ipv4Addr> {
-    seen.in_role(Role::Dhcp).map(|offer| offer.address).next()
+    seen.in_role(Role::Dhcp).next().map(|offer| offer.address)
 }
 
 fn offer(offer: &Offer) -> Value {
