@@ -1,6 +1,6 @@
-//! RouterOS scripts against what the consoles of several versions say of themselves, where these
-//! lists stand: `shared/fixtures/routeros` beside the project, or the folder that
-//! `MOXXIE_ROUTEROS_FIXTURES` names. And for names of every kind.
+//! RouterOS scripts against a table of what which version has, and against what the consoles of
+//! several versions say of themselves, where these lists stand: `shared/fixtures/routeros` beside the
+//! project, or the folder that `MOXXIE_ROUTEROS_FIXTURES` names. And for names of every kind.
 
 #![allow(clippy::unwrap_used)]
 
@@ -55,12 +55,113 @@ fn of_version(version: &str) -> impl Iterator<Item = Written> {
 /// Which arguments each command has.
 type Console = BTreeMap<String, BTreeSet<String>>;
 
+/// The commands that scripts use, each argument with the minor version of RouterOS 7 that has it
+/// first. 0: no list lacks it; of version 6 and 7.0 to 7.3 there is none. Read from the consoles'
+/// `/console/inspect` trees of 7.12.2 to 7.24 and, for 7.1 to 7.4, MikroTik's change log.
+const COMMANDS: &[(&str, u8, &[(&str, u8)])] = &[
+    ("/file find", 0, &[("name", 0)]),
+    ("/file remove", 0, &[]),
+    ("/interface bridge port find", 0, &[("interface", 0)]),
+    ("/interface bridge port set", 0, &[("edge", 0), ("frame-types", 0), ("pvid", 0)]),
+    ("/ip dhcp-server find", 0, &[("disabled", 0), ("interface", 0), ("name", 0)]),
+    ("/ip dhcp-server get", 0, &[]),
+    (
+        "/ip dhcp-server lease add",
+        0,
+        &[("address", 0), ("comment", 0), ("dhcp-option-set", 0), ("mac-address", 0), ("server", 0)],
+    ),
+    ("/ip dhcp-server lease find", 0, &[]),
+    ("/ip dhcp-server lease remove", 0, &[]),
+    ("/ip dhcp-server lease unset", 4, &[]),
+    (
+        "/ip dhcp-server matcher add",
+        4,
+        &[
+            ("address-pool", 4),
+            ("code", 4),
+            ("comment", 16),
+            ("disabled", 4),
+            ("matching-type", 16),
+            ("name", 4),
+            ("option-set", 4),
+            ("server", 4),
+            ("value", 4),
+        ],
+    ),
+    ("/ip dhcp-server matcher find", 4, &[]),
+    ("/ip dhcp-server matcher remove", 4, &[]),
+    (
+        "/ip dhcp-server network add",
+        0,
+        &[("address", 0), ("boot-file-name", 0), ("dhcp-option-set", 4), ("next-server", 0)],
+    ),
+    ("/ip dhcp-server network find", 0, &[]),
+    ("/ip dhcp-server network get", 0, &[]),
+    ("/ip dhcp-server network set", 0, &[("boot-file-name", 0), ("dhcp-option-set", 4), ("next-server", 0)]),
+    ("/ip dhcp-server network unset", 4, &[]),
+    (
+        "/ip dhcp-server option add",
+        0,
+        &[("code", 0), ("comment", 16), ("force", 1), ("name", 0), ("value", 0)],
+    ),
+    ("/ip dhcp-server option find", 0, &[]),
+    ("/ip dhcp-server option remove", 0, &[]),
+    ("/ip dhcp-server option sets add", 4, &[("comment", 23), ("name", 4), ("options", 4)]),
+    ("/ip dhcp-server option sets find", 4, &[]),
+    ("/ip dhcp-server option sets remove", 4, &[]),
+    (
+        "/ip firewall filter add",
+        0,
+        &[
+            ("action", 0),
+            ("chain", 0),
+            ("comment", 0),
+            ("dst-address", 0),
+            ("dst-port", 0),
+            ("in-interface", 0),
+            ("place-before", 0),
+            ("protocol", 0),
+        ],
+    ),
+    ("/ip pool find", 0, &[("name", 0)]),
+    (
+        "/ip tftp add",
+        0,
+        &[
+            ("allow", 0),
+            // Version 6 may have it; the scripts do not rely on that.
+            ("comment", 4),
+            ("disabled", 0),
+            ("ip-addresses", 0),
+            ("read-only", 0),
+            ("real-filename", 0),
+            ("req-filename", 0),
+        ],
+    ),
+    ("/ip tftp find", 0, &[]),
+    ("/ip tftp remove", 0, &[]),
+    ("/tool fetch", 0, &[("dst-path", 0), ("url", 0)]),
+];
+
+/// What version 7.`minor` has, by the table.
+fn table(minor: u8) -> Console {
+    let has = |(_, since): &&(&str, u8)| *since <= minor;
+    COMMANDS
+        .iter()
+        .filter(|(_, since, _)| *since <= minor)
+        .map(|(command, _, arguments)| {
+            let arguments = arguments.iter().filter(has).map(|(name, _)| (*name).to_owned()).collect();
+            ((*command).to_owned(), arguments)
+        })
+        .collect()
+}
+
 fn fixtures() -> Option<PathBuf> {
     if let Some(folder) = std::env::var_os("MOXXIE_ROUTEROS_FIXTURES") {
         return Some(folder.into());
     }
-    let folders = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors();
-    folders.map(|folder| folder.join("shared/fixtures/routeros")).find(|folder| folder.is_dir())
+    let project = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().ok()?;
+    Some(project.parent()?.join("shared/fixtures/routeros")).filter(|folder| folder.is_dir())
 }
 
 fn console(folder: &Path, version: &str) -> Console {
@@ -84,14 +185,14 @@ fn unknown(script: &str, console: &Console) -> BTreeSet<String> {
         check(&command, console, &mut missing);
         // `[find where …]` is a command of the same menu.
         if command.target.starts_with("find") {
-            let find = format!("{} {}", command.menu, command.target);
+            let find = format!("{} {}", command.menu, command.target.replace("~\"", "=\""));
             commands(&find).iter().for_each(|command| check(command, console, &mut missing));
         }
     }
     // `[/menu …]`, which the reader takes for values.
     for part in script.split('[').skip(1).filter(|part| part.starts_with('/')) {
-        let part = part.split(']').next().unwrap();
-        commands(part).iter().for_each(|command| check(command, console, &mut missing));
+        let part = part.split(']').next().unwrap().replace("~\"", "=\"");
+        commands(&part).iter().for_each(|command| check(command, console, &mut missing));
     }
     missing
 }
@@ -111,12 +212,62 @@ fn check(command: &Command, console: &Console, missing: &mut BTreeSet<String>) {
     for argument in command.args.keys() {
         let found = match command.verb.as_str() {
             "find" => {
-                argument == "dynamic" || add.is_none_or(|add| add.contains(argument.trim_end_matches('~')))
+                let name = argument.as_str();
+                argument == "dynamic"
+                    || arguments.contains(name)
+                    || add.is_some_and(|add| add.contains(name))
+                    || add.is_none() && arguments.contains("where")
             }
             _ => arguments.contains(argument),
         };
         if !found {
             missing.insert(format!("{name} {argument}="));
+        }
+    }
+}
+
+#[test]
+fn every_command_and_argument_is_in_the_table_for_its_version() {
+    for (version, minors) in [("6", &[0, 3][..]), ("7.4", &[4, 15]), ("7.16", &[16, 24])] {
+        for minor in minors {
+            for written in of_version(version) {
+                for text in [&written.script, &written.undo] {
+                    let missing = unknown(text, &table(*minor));
+                    assert_eq!(missing, BTreeSet::new(), "{version} on 7.{minor}:\n{text}");
+                }
+            }
+        }
+    }
+    it_can_fail(&table(12));
+}
+
+/// What 7.16 wants, an older console does not know.
+fn it_can_fail(old: &Console) {
+    let missing = unknown(&written(&[]).script, old);
+    let expected = ["/ip dhcp-server matcher add comment=", "/ip dhcp-server matcher add matching-type="];
+    assert_eq!(missing, expected.map(str::to_owned).into());
+    let broken = "{\n:if ([:len [/ip dhcp-serve find]] > 0) do={ /ip tftp print; /ip tftp remove [find where colour=red] enabled=yes }\n}\n";
+    let expected = ["/ip dhcp-serve find", "/ip tftp find colour=", "/ip tftp remove enabled="];
+    let missing = unknown(broken, old);
+    assert!(expected.iter().all(|text| missing.contains(*text)), "{missing:?}");
+}
+
+/// The table says nothing that a console denies.
+fn agrees(console: &Console, minor: u8) {
+    for (command, arguments) in table(minor) {
+        if command == "/ip pool find" {
+            continue;
+        }
+        let has = console.get(&command).unwrap_or_else(|| panic!("7.{minor} has no {command}"));
+        let finds = command.ends_with(" find");
+        for argument in arguments.iter().filter(|_| !finds) {
+            assert!(has.contains(argument), "7.{minor} has no {command} {argument}=");
+        }
+    }
+    // And what it says to be newer is not there.
+    for (command, _, arguments) in COMMANDS {
+        for (argument, _) in arguments.iter().filter(|(_, since)| *since > minor) {
+            assert!(!console[*command].contains(*argument), "7.{minor} has {command} {argument}=");
         }
     }
 }
@@ -138,14 +289,10 @@ fn every_command_and_argument_exists_in_the_versions_it_is_for() {
             }
         }
     }
-    // It can fail: what 7.16 wants, 7.12.2 does not know.
-    let old = console(&folder, "7.12.2");
-    let missing = unknown(&written(&[]).script, &old);
-    let expected = ["/ip dhcp-server matcher add comment=", "/ip dhcp-server matcher add matching-type="];
-    assert_eq!(missing, expected.map(str::to_owned).into());
-    let broken = "{\n:if ([:len [/ip dhcp-serve find]] > 0) do={ /ip tftp set [find where colour=red] enabled=yes }\n}\n";
-    let expected = ["/ip dhcp-serve find", "/ip tftp find colour=", "/ip tftp set enabled="];
-    assert_eq!(unknown(broken, &old), expected.map(str::to_owned).into());
+    it_can_fail(&console(&folder, "7.12.2"));
+    for (name, minor) in [("7.12.2", 12), ("7.15", 15), ("7.16", 16), ("7.20.1", 20), ("7.24", 24)] {
+        agrees(&console(&folder, name), minor);
+    }
 }
 
 /// What matchers look at and what they give, by name.
@@ -192,6 +339,7 @@ fn what_a_version_cannot_do_is_refused_with_the_parameter() {
         (&[("stage2", "class")][..], "stage2", "overlap"),
         (&[("version", "6"), ("stage2", "class")], "stage2", "7.4"),
         (&[("version", "6"), ("arch", "http-x64")], "arch", "option 60"),
+        (&[("arch", "http-x64"), ("stage2", "class")], "stage2", "embedded"),
         (&[("pool", "10.0.0.20-10.0.0.30")], "pool", "/ip pool print"),
     ] {
         let known =
@@ -211,6 +359,77 @@ fn what_a_version_cannot_do_is_refused_with_the_parameter() {
         "{six:#?}"
     );
     assert_eq!(written(&[("version", "7.12.2")]), written(&[("version", "7.4")]));
+}
+
+/// What a script makes: menu, what it is found by, and its value.
+fn made(script: &str) -> BTreeSet<(String, &'static str, String)> {
+    let mut all = BTreeSet::new();
+    for command in commands(script) {
+        for by in ["name", "comment", "real-filename", "dst-path", "address", "option-set", "dhcp-option-set"]
+        {
+            let value = match command.args.get(by) {
+                Some(Value::Text(text) | Value::Open(text)) if !text.is_empty() => text.clone(),
+                _ => continue,
+            };
+            // `comment=moxxie` on a matcher is for people.
+            if by != "comment" || value != "moxxie" {
+                all.insert((command.menu.clone(), by, value));
+            }
+        }
+    }
+    all
+}
+
+/// Whether `find where …` could find an item with this value. Reads the few forms that scripts use.
+fn finds(target: &str, by: &str, value: &str) -> bool {
+    let conditions = target.strip_prefix("find where ").unwrap().split(" and ");
+    conditions.into_iter().any(|condition| match condition.split_once('~') {
+        Some((name, pattern)) => {
+            let pattern = pattern.trim_matches('"').replace("\\3F", "?").replace("\\24", "$");
+            let prefix = pattern.strip_prefix('^').unwrap();
+            let prefix = prefix.strip_prefix("(flash/)?").unwrap_or(prefix).split(".*").next().unwrap();
+            name == by && value.starts_with(prefix)
+        }
+        None => {
+            let (name, wanted) = condition.split_once('=').unwrap();
+            name == by && wanted.trim_matches('"') == value
+        }
+    })
+}
+
+#[test]
+fn two_networks_of_one_router_leave_each_other_alone() {
+    // One's label is the beginning of the other's.
+    let subnets = ["10.0.0.4/30", "10.0.0.48/28"];
+    let mut seen = 0;
+    for version in ["7.16", "7.4", "6"] {
+        for request in [&[][..], &[("arch", "x64"), ("leases", "static")]] {
+            let of = |subnet| written(&[&[("version", version), ("subnet", subnet)], request].concat());
+            for [subnet, other] in [subnets, [subnets[1], subnets[0]]] {
+                let (first, second) = (of(subnet), of(other));
+                let (ours, theirs) = (made(&first.script), made(&second.script));
+                assert!(!ours.is_empty() && ours.is_disjoint(&theirs), "{:?}", ours.intersection(&theirs));
+                let changes = [&first.script, &first.undo].map(|text| commands(text)).concat();
+                let label = subnet.split('/').next().unwrap().replace('.', "-");
+                for command in changes.iter().filter(|command| !command.target.is_empty()) {
+                    let (menu, target) = (command.menu.as_str(), command.target.as_str());
+                    let own = [format!("moxxie-{label}"), format!("address={subnet} ")];
+                    assert!(own.iter().any(|own| format!("{target} ").contains(own)), "{command:?}");
+                    let found = |made: &BTreeSet<(String, &str, String)>| {
+                        let found = made.iter().filter(|(of, by, value)| match *by {
+                            // Files are fetched by one menu and found by another.
+                            "dst-path" => menu == "/file" && finds(target, "name", value),
+                            by => of == menu && finds(target, by, value),
+                        });
+                        found.count()
+                    };
+                    assert_eq!(found(&theirs), 0, "{command:?}");
+                    seen += found(&ours);
+                }
+            }
+        }
+    }
+    assert!(seen > 50, "finds its own: {seen}");
 }
 
 /// Whether every string of a line ends on it, read without the reader.

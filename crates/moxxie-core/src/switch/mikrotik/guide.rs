@@ -41,7 +41,7 @@ pub const GUIDE: Guide = Guide {
     needs: &[
         "A RouterOS device with a working DHCP server: /ip dhcp-server, an address pool, and the machines' network in /ip dhcp-server network. A switch that runs SwOS has no DHCP server.",
         "The version: /system resource print. From 7.16 on take version=7.16, from 7.4 to 7.15 version=7.4, before that version=6; a full number such as version=7.12.2 is understood, too.",
-        "A user with the policies read, write, test, ftp and sensitive, such as one of the group full: /ip tftp needs sensitive.",
+        "A user whose group has the policy sensitive, which /ip tftp needs: the group full has it.",
         "Loaders on Moxxie's shelf (moxxie firmware list), as the router fetches them from there. About 1 MB of space each, for each network.",
         "For BIOS machines an undionly.kpxe with Moxxie's script in it: get /boot/firmware/embed.ipxe from Moxxie, run make bin/undionly.kpxe EMBED=embed.ipxe in iPXE's src folder, then moxxie firmware import bin/undionly.kpxe. It is not needed where bios is the only kind of client, on 7.4 and later.",
         // KNOWS_AUTOEXEC; a test holds them together.
@@ -87,3 +87,14 @@ pub const GUIDE: Guide = Guide {
         "Not verified: that a matcher's options go before the network's (stage2=class relies on it, and two public configurations do), that matchers reach machines with static leases, how RouterOS answers UEFI HTTP boot, and that boot-file-name fills the BOOTP header only and not option 67 (the script for version 6 relies on it).",
     ],
 };
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::switch::KNOWS_AUTOEXEC;
+
+    #[test]
+    fn the_page_names_the_builds_that_know_autoexec() {
+        assert!(GUIDE.needs.iter().any(|text| text.contains(KNOWS_AUTOEXEC)));
+    }
+}
