@@ -56,7 +56,8 @@ fn of_version(version: &str) -> impl Iterator<Item = Written> {
 type Console = BTreeMap<String, BTreeSet<String>>;
 
 /// The commands that scripts use, each argument with the minor version of RouterOS 7 that has it
-/// first. 0: no list lacks it; of version 6 and 7.0 to 7.3 there is none. Read from the consoles'
+/// first. 0: no list lacks it; of version 6 and 7.0 to 7.3 there is none. 4 also stands where only the
+/// scripts for 7.4 and later use it. Read from the consoles'
 /// `/console/inspect` trees of 7.12.2 to 7.24 and, for 7.1 to 7.4, MikroTik's change log.
 const COMMANDS: &[(&str, u8, &[(&str, u8)])] = &[
     ("/file find", 0, &[("name", 0)]),
@@ -129,7 +130,6 @@ const COMMANDS: &[(&str, u8, &[(&str, u8)])] = &[
         0,
         &[
             ("allow", 0),
-            // Version 6 may have it; the scripts do not rely on that.
             ("comment", 4),
             ("disabled", 0),
             ("ip-addresses", 0),
@@ -359,6 +359,42 @@ fn what_a_version_cannot_do_is_refused_with_the_parameter() {
         "{six:#?}"
     );
     assert_eq!(written(&[("version", "7.12.2")]), written(&[("version", "7.4")]));
+}
+
+#[test]
+fn http_boot_alone_forces_nothing_on_others() {
+    for arch in ["http-x64", "http-arm64"] {
+        let script = written(&[("arch", arch)]).script;
+        let codes: BTreeSet<String> =
+            matchers(&script).into_values().map(|(what, _)| what.split(' ').next().unwrap().into()).collect();
+        assert_eq!(codes, ["93".to_owned()].into(), "{script}");
+        let network = |command: &&Command| command.menu == "/ip dhcp-server network" && command.verb == "set";
+        for command in commands(&script).iter().filter(network) {
+            assert_eq!(command.text("dhcp-option-set"), "", "{script}");
+        }
+    }
+}
+
+#[test]
+fn more_leases_than_safe_mode_holds_are_said() {
+    let lease = |n: u8| Lease {
+        mac: format!("52:54:00:aa:00:{n:02x}").parse().unwrap(),
+        node: format!("n-{n}").parse().unwrap(),
+        address: [10, 0, 0, n].into(),
+        arch: None,
+    };
+    let warned = |count: u8| {
+        let known = Known {
+            boot_url: Some("http://10.0.9.10/boot/menu.ipxe".parse().unwrap()),
+            subnet: Some("10.0.0.0/24".parse().unwrap()),
+            leases: (0..count).map(|n| lease(10 + n)).collect(),
+            ..Known::default()
+        };
+        let given = [("leases".to_owned(), "static".to_owned())];
+        let network = Network::read(&Mikrotik, &given, &known).unwrap();
+        Mikrotik.write(&network).unwrap().warnings.iter().any(|text| text.starts_with("Safe mode"))
+    };
+    assert_eq!([50, 51].map(warned), [false, true]);
 }
 
 /// What a script makes: menu, what it is found by, and its value.

@@ -41,14 +41,16 @@ fn before(out: &mut String, network: &Network, plan: &Plan) -> Result<(), Proble
     let (subnet, server) = (network.subnet, network.next_server);
     let get = "[:tostr [/ip dhcp-server network get $net";
     let _ = writeln!(out, ":local file {get} boot-file-name]]\n:local next {get} next-server]]");
-    // Whether an earlier run of this script wrote it.
+    // Whether nothing says that an earlier run of this script wrote it, for this version or for 6.
+    let rules = format!("[:len [/ip tftp find where real-filename~{}]] = 0", q(&plan.our_files())?);
     let foreign = match plan.way {
-        Way::One(arch) => format!(
-            "[:len [/ip tftp find where real-filename~{}]] = 0 and !($file = {} and $next = \"{server}\")",
-            q(&plan.our_files())?,
-            q(&network.loader(arch))?
-        ),
-        _ => format!("[:len [/ip dhcp-server option find where name~{}]] = 0", q(&plan.ours())?),
+        Way::One(arch) => {
+            let file = q(&network.loader(arch))?;
+            format!("{rules} and !($file = {file} and $next = \"{server}\")")
+        }
+        _ => {
+            format!("{rules} and [:len [/ip dhcp-server option find where name~{}]] = 0", q(&plan.ours())?)
+        }
     };
     let has = q(&format!("moxxie: {subnet} has a boot file of its own: next-server "))?;
     let clear = q(&format!(

@@ -239,7 +239,7 @@ fn warn_of_second_stage(network: &Network, way: Way, arches: &[Arch], warnings: 
     }
     if arches.iter().any(|arch| *arch != Arch::Bios) {
         warnings.push(format!(
-            "UEFI machines find the menu by autoexec.ipxe beside their loader. {KNOWS_AUTOEXEC}. For HTTP boot take iPXE 2.0. An older one loads itself again and again.",
+            "UEFI machines find the menu by autoexec.ipxe beside their loader. What reads it: {KNOWS_AUTOEXEC}. For HTTP boot take iPXE 2.0. An older one loads itself again and again.",
         ));
     }
 }

@@ -17,7 +17,7 @@ pub fn remarks(out: &mut String, network: &Network) -> Result<(), Problem> {
     };
     let ports = if network.tftp == Tftp::Switch { "67,69" } else { "67" };
     say(
-        "A firewall that drops what it does not know has to let the machines ask the router. NUMBER is that of the rule that drops (/ip firewall filter print):",
+        "A firewall that drops what it does not know has to let the machines ask the router. NUMBER is that of the rule of the same chain that drops (/ip firewall filter print):",
         &format!(
             "/ip firewall filter add chain=input action=accept protocol=udp dst-port={ports} in-interface={interface} place-before=NUMBER comment=\"moxxie\""
         ),

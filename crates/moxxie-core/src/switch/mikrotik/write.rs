@@ -118,10 +118,9 @@ fn remove(out: &mut String, plan: &Plan) -> Result<(), Problem> {
              /ip tftp remove [find where comment={}]\n",
             q(&plan.label)?
         );
-    } else {
-        // Whether version 6 keeps comments here is not known.
-        let _ = writeln!(out, "/ip tftp remove [find where real-filename~{}]", q(&plan.our_files())?);
     }
+    // Whether version 6 keeps comments here is not known.
+    let _ = writeln!(out, "/ip tftp remove [find where real-filename~{}]", q(&plan.our_files())?);
     Ok(())
 }
 
@@ -217,17 +216,16 @@ fn serve_files(out: &mut String, network: &Network, plan: &Plan) -> Result<(), P
             ":do {{ /tool fetch url={url} dst-path=($dir . {file}) }} on-error={{ :put {failed}; :log warning {log} }}"
         );
     }
-    let (comment, theirs) = match plan.version {
-        Version::V6 => (String::new(), format!("real-filename~{}", q("^(flash/)?moxxie-")?)),
-        _ => (format!(" comment={}", q(&plan.label)?), format!("comment~{}", q("^moxxie-")?)),
+    let comment = match plan.version {
+        Version::V6 => String::new(),
+        _ => format!(" comment={}", q(&plan.label)?),
     };
+    let enabled = "[:len [/ip tftp find where disabled=no";
+    let moxxies = q("^(flash/)?moxxie-")?;
     let note = q(
         "moxxie: note: other TFTP rules come before these; one that fits the same names wins. See /ip tftp print.",
     )?;
-    let _ = writeln!(
-        out,
-        ":if ([:len [/ip tftp find where disabled=no and !({theirs})]] > 0) do={{ :put {note} }}"
-    );
+    let _ = writeln!(out, ":if ({enabled}]] > {enabled} and real-filename~{moxxies}]]) do={{ :put {note} }}");
     for loader in &plan.files {
         let (asked, file) = (q(&loader.replace('.', "\\."))?, q(&format!("{}-{loader}", plan.label))?);
         let _ = writeln!(
