@@ -55,11 +55,14 @@ fn of_version(version: &str) -> impl Iterator<Item = Written> {
 /// Which arguments each command has.
 type Console = BTreeMap<String, BTreeSet<String>>;
 
+/// Arguments, with the minor version of RouterOS 7 that has each first.
+type Arguments = &'static [(&'static str, u8)];
+
 /// The commands that scripts use, each argument with the minor version of RouterOS 7 that has it
 /// first. 0: no list lacks it; of version 6 and 7.0 to 7.3 there is none. 4 also stands where only the
 /// scripts for 7.4 and later use it. Read from the consoles'
 /// `/console/inspect` trees of 7.12.2 to 7.24 and, for 7.1 to 7.4, MikroTik's change log.
-const COMMANDS: &[(&str, u8, &[(&str, u8)])] = &[
+const COMMANDS: &[(&str, u8, Arguments)] = &[
     ("/file find", 0, &[("name", 0)]),
     ("/file remove", 0, &[]),
     ("/interface bridge port find", 0, &[("interface", 0)]),
