@@ -2,8 +2,12 @@
 //!
 //! An export leaves out what has its default value, so a missing argument is compared as that.
 
+mod others;
+mod scope;
+
 use super::export::{Command, Value, commands};
 use crate::switch::{Difference, DifferenceKind};
+use scope::Scope;
 use std::collections::BTreeSet;
 
 /// The longest export that is read, in bytes. One of a large router with thousands of leases has
@@ -30,25 +34,37 @@ const MENUS: &[(&str, &str)] = &[
     (LEASE, "mac-address"),
 ];
 
-const AGAIN: &str = "run the script again";
+const AGAIN: &str = "Run the script again.";
 
 /// What differs. `wanted` is a script of this dialect.
 pub fn compare(wanted: &str, running: &str) -> Vec<Difference> {
     if running.len() > MAX_EXPORT {
         return vec![not_an_export("longer than 16 MB")];
     }
+    let script = wanted;
     let wanted = items(commands(wanted));
     let running = items(commands(running));
     if !running.iter().any(|item| item.command.menu == NETWORK || item.command.menu == SERVER) {
         return vec![not_an_export("nothing of /ip dhcp-server in it")];
     }
+    let scope = Scope::of(script, &wanted, &running);
     let mut found = Vec::new();
-    for item in &wanted {
-        expected(item, &running, &mut found);
+    if scope.unclear {
+        found.push(difference(
+            DifferenceKind::Missing,
+            SERVER.into(),
+            "exactly one DHCP server that fits",
+            "none, or several",
+            "Give dhcp_server= or interface= as /ip dhcp-server has them.",
+        ));
     }
-    left_over(&wanted, &running, &mut found);
-    other_matchers(&wanted, &running, &mut found);
-    other_options(&wanted, &running, &mut found);
+    for item in &wanted {
+        expected(item, &running, &scope, &mut found);
+    }
+    others::left_over(&wanted, &running, &scope, &mut found);
+    others::other_matchers(&wanted, &running, &scope, &mut found);
+    others::other_rules(&wanted, &running, &scope, &mut found);
+    others::other_options(&wanted, &running, &scope, &mut found);
     found.truncate(MAX_DIFFERENCES);
     found
 }
@@ -69,23 +85,17 @@ impl Item {
         format!("{} {}", self.command.menu, self.key)
     }
 
-    /// Whether it carries Moxxie's name.
-    fn ours(&self) -> bool {
-        match self.command.menu.as_str() {
-            TFTP => self.text("comment") == "moxxie" || ours_by_file(self.text("real-filename")),
-            LEASE => self.text("comment").starts_with("moxxie: "),
-            OPTION | SETS | MATCHER => self.key.starts_with("moxxie-"),
-            _ => false,
+    /// An argument, or what the router takes for it where it is absent.
+    fn text_or_default(&self, name: &str) -> &str {
+        match self.command.args.get(name) {
+            Some(value) => value.text(),
+            None => default(name),
         }
     }
 
     fn enabled(&self) -> bool {
         self.text("disabled") != "yes"
     }
-}
-
-fn ours_by_file(file: &str) -> bool {
-    file.strip_prefix("flash/").unwrap_or(file).starts_with("moxxie-")
 }
 
 /// The items that commands make or set.
@@ -115,155 +125,104 @@ fn default(name: &str) -> &'static str {
         "read-only" | "force" | "disabled" => "no",
         "matching-type" => "exact",
         "address-pool" => "static-only",
+        "server" => "all",
         _ => "",
     }
 }
 
-fn expected(wanted: &Item, running: &[Item], found: &mut Vec<Difference>) {
-    let same =
-        |item: &&Item| item.command.menu == wanted.command.menu && item.key.eq_ignore_ascii_case(&wanted.key);
-    let mut all = running.iter().filter(same);
-    let Some(item) = all.next() else {
-        let fix = match wanted.command.menu.as_str() {
-            NETWORK => "give subnet= as it stands in /ip dhcp-server network",
+fn expected(wanted: &Item, running: &[Item], scope: &Scope, found: &mut Vec<Difference>) {
+    let menu = wanted.command.menu.as_str();
+    let missing = |fix| difference(DifferenceKind::Missing, wanted.what(), shown(&wanted.command), "", fix);
+    // The same MAC address on another server, the same file for another network: none of ours.
+    let here = |item: &&Item| {
+        item.command.menu == menu
+            && item.key.eq_ignore_ascii_case(&wanted.key)
+            && match menu {
+                LEASE => scope.serves(item.text("server")),
+                TFTP => scope.ours(item) || item.text("ip-addresses") == wanted.text("ip-addresses"),
+                _ => true,
+            }
+    };
+    let all: Vec<&Item> = running.iter().filter(here).collect();
+    let Some(&item) = all.iter().find(|item| scope.ours(item)).or(all.first()) else {
+        found.push(missing(match menu {
+            NETWORK => "Give subnet= as it stands in /ip dhcp-server network.",
             _ => AGAIN,
-        };
-        found.push(difference(DifferenceKind::Missing, wanted.what(), shown(&wanted.command), "", fix));
+        }));
         return;
     };
-    if all.next().is_some() {
+    if all.len() > 1 {
         found.push(difference(
             DifferenceKind::Extra,
             wanted.what(),
             "",
             "it is there more than once",
-            "remove all but one",
+            "Remove all but one.",
         ));
     }
+    let mut changed = |should: String, is: String, fix| {
+        found.push(difference(DifferenceKind::Changed, wanted.what(), should, is, fix));
+    };
     if !item.enabled() {
-        found.push(difference(
-            DifferenceKind::Changed,
-            wanted.what(),
-            "enabled",
-            "disabled=yes",
-            "enable it",
-        ));
+        changed("enabled".into(), "disabled=yes".into(), "Enable it.");
     }
+    let code = wanted.text("code");
     for (name, value) in &wanted.command.args {
         if name == "comment" {
             continue;
         }
-        let is = item.command.args.get(name).map_or(default(name), Value::text);
-        let (fits, should) = match value {
-            Value::Text(text) => (equal(name, text, is), text.clone()),
-            Value::Open(ending) => (is.ends_with(ending.as_str()), ending.clone()),
+        let is = item.text_or_default(name);
+        // What the script leaves to the router is looked up as the script does.
+        let open = match name.as_str() {
+            "server" => scope.server.as_ref().map(|server| server.name.as_str()),
+            "address-pool" => scope.pool.as_deref(),
+            _ => None,
+        };
+        let (fits, should) = match (value, open) {
+            (Value::Text(text), _) => (equal(name, code, text, is), text.as_str()),
+            // One for all servers is none that the script made, but the address is fixed all the same.
+            (Value::Open(_), Some(should)) => (is == should || menu == LEASE && is == "all", should),
+            (Value::Open(_), None) if name == "address-pool" => (is != default(name), "a pool"),
+            (Value::Open(ending), None) => (is.ends_with(ending.as_str()), ending.as_str()),
         };
         if !fits {
-            let fix = match (wanted.command.menu.as_str(), item.ours()) {
-                (LEASE, false) => "somebody else made this lease: remove it, then run the script again",
+            let fix = match (menu, scope.ours(item)) {
+                (LEASE, false) => "Somebody else made this lease: remove it, then run the script again.",
                 _ => AGAIN,
             };
-            let (should, is) = (format!("{name}={should}"), format!("{name}={is}"));
-            found.push(difference(DifferenceKind::Changed, wanted.what(), should, is, fix));
+            changed(format!("{name}={should}"), format!("{name}={is}"), fix);
         }
     }
 }
 
-/// Whether two values mean the same to the router.
-fn equal(name: &str, a: &str, b: &str) -> bool {
+/// Whether two values mean the same to the router. `code` is the option's, where there is one.
+fn equal(name: &str, code: &str, a: &str, b: &str) -> bool {
     match name {
         "options" => a.split(',').collect::<BTreeSet<_>>() == b.split(',').collect::<BTreeSet<_>>(),
-        // Hexadecimal and MAC addresses; a name in an option keeps its capitals.
-        _ if a.starts_with("0x") || name == "mac-address" => a.eq_ignore_ascii_case(b),
+        "mac-address" => a.eq_ignore_ascii_case(b),
+        "value" => a == b || same_number(a, b) || same_bytes(code, a, b),
         _ => a == b,
     }
 }
 
-/// What carries Moxxie's name and is not in the script.
-fn left_over(wanted: &[Item], running: &[Item], found: &mut Vec<Difference>) {
-    let has_leases = wanted.iter().any(|item| item.command.menu == LEASE);
-    let known: BTreeSet<(&str, String)> =
-        wanted.iter().map(|item| (item.command.menu.as_str(), item.key.to_ascii_lowercase())).collect();
-    for item in running.iter().filter(|item| item.ours()) {
-        let menu = item.command.menu.as_str();
-        // Without leases=static the script leaves leases alone.
-        if !known.contains(&(menu, item.key.to_ascii_lowercase())) && (menu != LEASE || has_leases) {
-            found.push(difference(DifferenceKind::Extra, item.what(), "", shown(&item.command), AGAIN));
-        }
-    }
+/// `0x0007` and `0x7`.
+fn same_number(a: &str, b: &str) -> bool {
+    let digits = |text: &str| {
+        let digits = text.strip_prefix("0x")?;
+        let fine = !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_hexdigit());
+        fine.then(|| digits.trim_start_matches('0').to_ascii_lowercase())
+    };
+    digits(a).is_some_and(|a| Some(a) == digits(b))
 }
 
-/// Matchers of others that could fit the same client.
-fn other_matchers(wanted: &[Item], running: &[Item], found: &mut Vec<Difference>) {
-    let mut ours = wanted.iter().filter(|item| item.command.menu == MATCHER).peekable();
-    if ours.peek().is_none() {
-        return;
-    }
-    // The script asks the router for the server, unless it was told its name.
-    let named = ours.map(|item| item.text("server")).find(|server| !server.is_empty());
-    let near = running.iter().filter(|item| {
-        let server = item.text("server");
-        item.command.menu == MATCHER
-            && !item.ours()
-            && item.enabled()
-            && ["60", "77", "93"].contains(&item.text("code"))
-            && (server == "all" || named.is_none_or(|named| named == server))
-    });
-    for item in near {
-        found.push(difference(
-            DifferenceKind::Extra,
-            item.what(),
-            "",
-            shown(&item.command),
-            "matchers have no order: remove or disable it if it can fit network boot clients",
-        ));
-    }
-}
-
-/// Options 66 and 67 that reach clients by another way than the script's.
-fn other_options(wanted: &[Item], running: &[Item], found: &mut Vec<Difference>) {
-    let boot: BTreeSet<&str> = running
-        .iter()
-        .filter(|item| item.command.menu == OPTION && !item.ours())
-        .filter(|item| ["66", "67"].contains(&item.text("code")))
-        .map(|item| item.key.as_str())
-        .collect();
-    let has_boot = |list: &str| list.split(',').any(|name| boot.contains(name));
-    let sets: BTreeSet<&str> = running
-        .iter()
-        .filter(|item| item.command.menu == SETS && has_boot(item.text("options")))
-        .map(|item| item.key.as_str())
-        .collect();
-    let subnets: BTreeSet<&str> =
-        wanted.iter().filter(|item| item.command.menu == NETWORK).map(|item| item.key.as_str()).collect();
-    for item in running {
-        let menu = item.command.menu.as_str();
-        if !(menu == LEASE || menu == SERVER || menu == NETWORK && subnets.contains(item.key.as_str())) {
-            continue;
-        }
-        if has_boot(item.text("dhcp-option")) || sets.contains(item.text("dhcp-option-set")) {
-            let is = ["dhcp-option", "dhcp-option-set"]
-                .into_iter()
-                .filter(|name| !item.text(name).is_empty())
-                .map(|name| format!("{name}={}", item.text(name)))
-                .collect::<Vec<_>>()
-                .join(" ");
-            found.push(difference(
-                DifferenceKind::Extra,
-                item.what(),
-                "",
-                is,
-                "it sends option 66 or 67: the boot file would be named in two places. Take it out",
-            ));
-        }
-        if menu == NETWORK
-            && item.text("dhcp-option-set").starts_with("moxxie-")
-            && !wanted.iter().any(|w| w.key == item.key && !w.text("dhcp-option-set").is_empty())
-        {
-            let is = format!("dhcp-option-set={}", item.text("dhcp-option-set"));
-            found.push(difference(DifferenceKind::Extra, item.what(), "", is, AGAIN));
-        }
-    }
+/// The text `s'…'` and its bytes in hexadecimal. A boot file's name may have a NUL at its end, which
+/// some firmware needs.
+fn same_bytes(code: &str, text: &str, hex: &str) -> bool {
+    let text = text.strip_prefix("s'").and_then(|text| text.strip_suffix('\''));
+    let (Some(text), Some(hex)) = (text, hex.strip_prefix("0x")) else { return false };
+    let bytes: String = text.bytes().map(|byte| format!("{byte:02x}")).collect();
+    let hex = hex.to_ascii_lowercase();
+    hex == bytes || code == "67" && hex.strip_suffix("00") == Some(bytes.as_str())
 }
 
 fn not_an_export(why: &str) -> Difference {
@@ -272,7 +231,7 @@ fn not_an_export(why: &str) -> Difference {
         "the export".into(),
         "what /export terse file=running writes",
         why,
-        "run /export terse file=running on the router and compare running.rsc",
+        "Run /export terse file=running on the router and compare running.rsc.",
     )
 }
 

@@ -6,9 +6,11 @@
 
 mod compare;
 mod export;
+mod guard;
 mod guide;
 mod plan;
 mod quote;
+mod remarks;
 mod write;
 
 pub use export::{Command, Value, commands};
@@ -62,6 +64,27 @@ impl Dialect for Mikrotik {
             "vlan",
             "leases",
         ]
+    }
+
+    fn means(&self, key: &str) -> Option<&'static str> {
+        Some(match key {
+            "subnet" => "the machines' network, such as 10.0.0.0/24, as it stands in /ip dhcp-server network",
+            "gateway" => {
+                "the router's address in that network: with tftp=switch the TFTP server; default: the first address of the subnet"
+            }
+            "interface" => {
+                "the interface that the DHCP server is on; it also goes into the firewall's remarks"
+            }
+            "dhcp_server" => {
+                "the name of the DHCP server on the router; default: the one that is enabled, if there is only one"
+            }
+            "pool" => "the name of an address pool on the router; default: the DHCP server's own",
+            "stage2" => {
+                "how iPXE finds the menu: auto (default), class (DHCP tells it; from 7.4 on, for a single kind of client that is no HTTP boot) or embedded (the loader knows); auto is class where that can be"
+            }
+            "vlan" => "the machines' VLAN, 1 to 4094; for the remark on the bridge's ports only",
+            _ => return None,
+        })
     }
 
     fn write(&self, network: &Network) -> Result<Written, Problem> {

@@ -4,7 +4,11 @@
 //! before it. So no two matchers here can fit one client: either they look at the architecture only,
 //! and iPXE finds the menu without DHCP, or there is one matcher, for iPXE, and one loader for all.
 
-use crate::switch::{Arch, Network, Pool, Problem, Stage, Tftp};
+use crate::switch::{Arch, KNOWS_AUTOEXEC, Network, Pool, Problem, Stage, Tftp};
+
+/// Fixed addresses in one script above which safe mode may not take all of it back: it holds up to
+/// 100 changes.
+const SAFE_LEASES: usize = 50;
 
 /// The versions that need texts of their own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -79,6 +83,8 @@ pub enum Way {
 pub struct Plan {
     /// The version.
     pub version: Version,
+    /// What everything that is made for this network is called: `moxxie-10-0-0-0`.
+    pub label: String,
     /// How clients get their file.
     pub way: Way,
     /// The kinds of clients that are served, in order.
@@ -113,8 +119,30 @@ impl Plan {
         }
         warn_of_way(network, way, &mut warnings);
         warn_of_second_stage(network, way, &arches, &mut warnings);
+        let leases = network.leases.len();
+        if leases > SAFE_LEASES {
+            warnings.push(format!(
+                "Safe mode takes back up to 100 changes and this script, with {leases} fixed addresses, may make more: rely on the backup (/export file=before)."
+            ));
+        }
         let files = network.files(&arches);
-        Ok(Plan { version, way, arches, files, warnings })
+        let label = format!("moxxie-{}", network.label());
+        Ok(Plan { version, label, way, arches, files, warnings })
+    }
+
+    /// What finds the names of matchers, sets and options of this network, and of no other.
+    pub fn ours(&self) -> String {
+        format!("^{}-", self.label)
+    }
+
+    /// What finds its files on the router.
+    pub fn our_files(&self) -> String {
+        format!("^(flash/)?{}-", self.label)
+    }
+
+    /// What finds its leases: no other comment begins like this by chance.
+    pub fn our_leases(&self) -> String {
+        format!("^{}: ", self.label)
     }
 
     /// Whether the router itself hands out loaders.
@@ -137,13 +165,19 @@ fn way(network: &Network, version: Version) -> Result<Way, Problem> {
         return served.map(Way::One).ok_or_else(|| {
             Problem::new(
                 "arch",
-                "RouterOS before 7.1 cannot force option 60, which UEFI HTTP boot waits for: add x64 or bios, or use version=7.4 or 7.16",
+                "this script has no matchers before RouterOS 7.4, and UEFI HTTP boot needs option 60 for its clients alone: add x64 or bios, or use version=7.4 or 7.16",
             )
         });
     }
     match (network.stage2, network.arches.as_slice()) {
         (Stage::Embedded, _) => Ok(Way::ByArch),
-        (Stage::Auto | Stage::Class, &[arch]) => Ok(Way::ByClass(arch)),
+        // One loader for all that are not iPXE: with HTTP boot's every client there, PXE or not, would
+        // be forced option 60 and a URL as its file.
+        (Stage::Auto | Stage::Class, &[arch]) if !arch.is_http() => Ok(Way::ByClass(arch)),
+        (Stage::Class, &[_]) => Err(Problem::new(
+            "stage2",
+            "with class, every client that is not iPXE gets the same options, and those of UEFI HTTP boot would stop the others from booting: use stage2=embedded",
+        )),
         (Stage::Class, _) => Err(Problem::new(
             "stage2",
             "RouterOS matchers have no order, so one for iPXE and one for its architecture would overlap: name a single arch=, or use stage2=embedded",
@@ -156,7 +190,7 @@ fn warn_of_way(network: &Network, way: Way, warnings: &mut Vec<String>) {
     match way {
         Way::ByArch => {}
         Way::ByClass(arch) => warnings.push(format!(
-            "Every client of {} that is not iPXE gets {}, whatever its architecture: a second matcher would overlap with iPXE's. That the matcher wins over the network's option set is what two public configurations rely on, MikroTik does not document it: if iPXE loads itself again and again, use stage2=embedded.",
+            "Every client of {} but iPXE gets {}, whatever its kind. iPXE gets the menu by a matcher; that it beats the network's option set is not documented. If iPXE loops: stage2=embedded.",
             network.subnet,
             network.loader(arch)
         )),
@@ -204,10 +238,9 @@ fn warn_of_second_stage(network: &Network, way: Way, arches: &[Arch], warnings: 
         ));
     }
     if arches.iter().any(|arch| *arch != Arch::Bios) {
-        warnings.push(
-            "UEFI machines find the menu by autoexec.ipxe beside their loader: iPXE of 2022 and later reads it by TFTP (Debian 12's is older), for HTTP boot take iPXE 2. An older one loads itself again and again."
-                .into(),
-        );
+        warnings.push(format!(
+            "UEFI machines find the menu by autoexec.ipxe beside their loader. What reads it: {KNOWS_AUTOEXEC}. For HTTP boot take iPXE 2.0. An older one loads itself again and again.",
+        ));
     }
 }
 

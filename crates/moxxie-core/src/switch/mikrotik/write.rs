@@ -3,22 +3,18 @@
 //! of what an earlier run made (matchers before sets before options, as they refer to each other),
 //! then the new.
 
+use super::guard::guards;
 use super::plan::{Plan, Version, Way};
 use super::quote::{OptionText, RouterString};
-use crate::switch::{NameError, Network, Pool, Problem, Remarks, Tftp, comment_block};
+use super::remarks::remarks;
+use crate::switch::{NameError, Network, Problem, Remarks, comment_block};
 use std::fmt::Write as _;
 
-/// What Moxxie's matchers, sets, options and files are called.
-const OURS: &str = "^moxxie-";
-/// The files that a script fetches: the operator's own `moxxie-….rsc` stay.
-const OUR_FILES: &str = "^(flash/)?moxxie-.*\\.(efi|kpxe|ipxe)$";
-/// What a lease of Moxxie's says: no other comment begins like this by chance.
-const OUR_LEASES: &str = "^moxxie: ";
 /// How iPXE names itself in option 77: four bytes, without the length that RFC 3004 wants.
 const IPXE: &str = "0x69505845";
 
 /// A text in quotes.
-fn q(text: &str) -> Result<RouterString, Problem> {
+pub fn q(text: &str) -> Result<RouterString, Problem> {
     RouterString::new(text).map_err(refused)
 }
 
@@ -37,7 +33,7 @@ pub fn script(network: &Network, plan: &Plan) -> Result<String, Problem> {
     if plan.serves_files(network) {
         serve_files(&mut out, network, plan)?;
     }
-    leases(&mut out, network)?;
+    leases(&mut out, network, plan)?;
     out.push_str("}\n");
     remarks(&mut out, network)?;
     Ok(out)
@@ -47,11 +43,14 @@ pub fn script(network: &Network, plan: &Plan) -> Result<String, Problem> {
 pub fn undo(network: &Network, plan: &Plan) -> Result<String, Problem> {
     let mut out = comment_block(
         "#",
-        "Takes away everything on the router that carries Moxxie's name. What next-server and boot-file-name were before stands in the router's log until its next restart (/log print where message~\"moxxie\"), this script does not know it.",
+        &format!(
+            "Takes away everything on the router that is called {}. What next-server and boot-file-name of {} were before stands in the router's log until its next restart (/log print where message~\"moxxie\"), this script does not know it.",
+            plan.label, network.subnet
+        ),
     );
     out.push_str("{\n");
     remove(&mut out, plan)?;
-    let _ = writeln!(out, "/ip dhcp-server lease remove [find where comment~{}]", q(OUR_LEASES)?);
+    let _ = writeln!(out, "/ip dhcp-server lease remove [find where comment~{}]", q(&plan.our_leases())?);
     let (subnet, server) = (network.subnet, network.next_server);
     match (plan.version, plan.way) {
         (Version::V6, Way::One(arch)) => {
@@ -72,7 +71,11 @@ pub fn undo(network: &Network, plan: &Plan) -> Result<String, Problem> {
             );
         }
     }
-    let _ = writeln!(out, "/file remove [find where name~{}]", q(OUR_FILES)?);
+    let _ = writeln!(
+        out,
+        "/file remove [find where name~{}]",
+        q(&format!("{}.*\\.(efi|kpxe|ipxe)$", plan.our_files()))?
+    );
     out.push_str("}\n");
     Ok(out)
 }
@@ -86,140 +89,38 @@ fn head(network: &Network, plan: &Plan) -> String {
     };
     let apply = [
         dry,
-        "Or paste everything into a terminal. Running it again gives the same state. It changes only what carries Moxxie's name, and next-server and boot-file-name of this one network. It also replaces what a run for another network of this router made.",
+        "Or paste everything into a terminal. Running it again gives the same state.",
+        &format!(
+            "It makes and removes what is called {}, and changes {} of {} in /ip dhcp-server network. Other networks of this router keep theirs.",
+            plan.label,
+            match plan.way {
+                Way::ByClass(_) => "next-server, boot-file-name and dhcp-option-set",
+                _ => "next-server and boot-file-name",
+            },
+            network.subnet
+        ),
     ];
     Remarks { mark: "#", title: plan.version.title(), apply: &apply }.head(network, &plan.warnings)
 }
 
-/// Finds server, pool and network, and stops before anything is changed.
-fn guards(out: &mut String, network: &Network, plan: &Plan) -> Result<(), Problem> {
-    let (mut filter, mut named) = (String::new(), String::new());
-    if let Some(name) = &network.dhcp_server {
-        let _ = write!(filter, " name={}", q(name.as_str())?);
-        let _ = write!(named, " named {name}");
-    }
-    if let Some(interface) = &network.interface {
-        filter.push_str(if filter.is_empty() { "" } else { " and" });
-        let _ = write!(filter, " interface={}", q(interface.as_str())?);
-        let _ = write!(named, " on {interface}");
-    }
-    // Version 6 has no use for the server but in leases; one that was named should exist.
-    if plan.version != Version::V6 || !network.leases.is_empty() || !filter.is_empty() {
-        server(out, network, plan, &filter, &named)?;
-    }
-    let subnet = network.subnet;
-    let none = q(&format!(
-        "moxxie: /ip dhcp-server network does not have {subnet} exactly once. Give subnet= as it stands there."
-    ))?;
-    let _ = writeln!(out, ":local net [/ip dhcp-server network find where address={subnet}]");
-    let _ = writeln!(out, ":if ([:len $net] != 1) do={{ :error {none} }}");
-    if plan.version != Version::V6 {
-        foreign(out, network, plan)?;
-    }
-    for property in ["next-server", "boot-file-name"] {
-        let was = q(&format!("moxxie: {property} of {subnet} was "))?;
-        let _ = writeln!(out, ":log info ({was} . [:tostr [/ip dhcp-server network get $net {property}]])");
-    }
-    Ok(())
-}
-
-/// The DHCP server, and the pool that its clients get addresses from.
-fn server(
-    out: &mut String,
-    network: &Network,
-    plan: &Plan,
-    filter: &str,
-    named: &str,
-) -> Result<(), Problem> {
-    let filter = if filter.is_empty() { " disabled=no" } else { filter };
-    let none = q(&format!(
-        "moxxie: there is not exactly one DHCP server{named}. See /ip dhcp-server print, then give dhcp_server= or interface=."
-    ))?;
-    let _ = writeln!(out, ":local found [/ip dhcp-server find where{filter}]");
-    let _ = writeln!(out, ":if ([:len $found] != 1) do={{ :error {none} }}");
-    if plan.version != Version::V6 || !network.leases.is_empty() {
-        let _ = writeln!(out, ":local srv [/ip dhcp-server get $found name]");
-    }
-    if plan.version != Version::V6 {
-        pool(out, network)?;
-    }
-    Ok(())
-}
-
-fn pool(out: &mut String, network: &Network) -> Result<(), Problem> {
-    match &network.pool {
-        Some(Pool::Name(name)) => {
-            let none = q(&format!("moxxie: there is no pool {name}. See /ip pool print."))?;
-            let _ = writeln!(out, ":local pool {}", q(name.as_str())?);
-            let _ =
-                writeln!(out, ":if ([:len [/ip pool find where name=$pool]] != 1) do={{ :error {none} }}");
-        }
-        _ => {
-            let _ = writeln!(out, ":local pool [/ip dhcp-server get $found address-pool]");
-        }
-    }
-    Ok(())
-}
-
-/// What others have made and what would get in the way.
-fn foreign(out: &mut String, network: &Network, plan: &Plan) -> Result<(), Problem> {
-    let theirs = format!("disabled=no and (server=$srv or server=\"all\") and !(name~{})", q(OURS)?);
-    let overlap = q(
-        "moxxie: another matcher looks at option 77 or 93. Two that fit one client have no order: remove or disable it. See /ip dhcp-server matcher print.",
-    )?;
-    let _ = writeln!(
-        out,
-        ":if ([:len [/ip dhcp-server matcher find where (code=77 or code=93) and {theirs}]] > 0) do={{ :error {overlap} }}"
-    );
-    let near = q(
-        "moxxie: note: another matcher looks at option 60. If it fits network boot clients, it is undefined which matcher wins.",
-    )?;
-    let _ = writeln!(
-        out,
-        ":if ([:len [/ip dhcp-server matcher find where code=60 and {theirs}]] > 0) do={{ :put {near} }}"
-    );
-    let subnet = network.subnet;
-    let other_set = format!(
-        "[/ip dhcp-server network find where address={subnet} and dhcp-option-set~\".\" and !(dhcp-option-set~{})]",
-        q("^(moxxie-|none$)")?
-    );
-    match plan.way {
-        Way::ByClass(_) => {
-            let set = q(&format!(
-                "moxxie: {subnet} has an option set of its own, which this script would replace. Clear it, or use stage2=embedded."
-            ))?;
-            let _ = writeln!(out, ":if ([:len {other_set}] > 0) do={{ :error {set} }}");
-        }
-        _ => {
-            let set =
-                q(&format!("moxxie: note: {subnet} has an option set. Option 66 or 67 must not be in it."))?;
-            let _ = writeln!(out, ":if ([:len {other_set}] > 0) do={{ :put {set} }}");
-        }
-    }
-    let options =
-        q(&format!("moxxie: note: {subnet} has dhcp-option of its own. Option 66 or 67 must not be in it."))?;
-    let _ = writeln!(
-        out,
-        ":if ([:len [/ip dhcp-server network get $net dhcp-option]] > 0) do={{ :put {options} }}"
-    );
-    Ok(())
-}
-
+/// What points to something goes before it. A lease that somebody gave one of these sets loses it:
+/// it would point to nothing.
 fn remove(out: &mut String, plan: &Plan) -> Result<(), Problem> {
-    let ours = q(OURS)?;
+    let ours = q(&plan.ours())?;
     if plan.version != Version::V6 {
         let _ = write!(
             out,
             "/ip dhcp-server matcher remove [find where name~{ours}]\n\
              /ip dhcp-server network unset [find where dhcp-option-set~{ours}] dhcp-option-set\n\
+             /ip dhcp-server lease unset [find where dhcp-option-set~{ours}] dhcp-option-set\n\
              /ip dhcp-server option sets remove [find where name~{ours}]\n\
              /ip dhcp-server option remove [find where name~{ours}]\n\
-             /ip tftp remove [find where comment=\"moxxie\"]\n"
+             /ip tftp remove [find where comment={}]\n",
+            q(&plan.label)?
         );
-    } else {
-        // Whether version 6 keeps comments here is not known.
-        let _ = writeln!(out, "/ip tftp remove [find where real-filename~{}]", q("^(flash/)?moxxie-")?);
     }
+    // Whether version 6 keeps comments here is not known.
+    let _ = writeln!(out, "/ip tftp remove [find where real-filename~{}]", q(&plan.our_files())?);
     Ok(())
 }
 
@@ -230,26 +131,26 @@ fn rules(out: &mut String, network: &Network, plan: &Plan) -> Result<(), Problem
         format!("/ip dhcp-server network set [find where address={subnet}] next-server={server}");
     match plan.way {
         Way::One(arch) => {
-            out.push_str("\n# The name stands in the header only: iPXE reads it there first, UEFI last.\n");
+            out.push_str("\n# boot-file-name is taken to fill the header only, where iPXE looks first; not verified.\n");
             let _ = writeln!(out, "{set_network} boot-file-name={}", q(&network.loader(arch))?);
         }
         Way::ByArch => {
             out.push_str("\n# Option 93 is the client's architecture, 67 the file it gets.\n");
             for &arch in &plan.arches {
-                option_set(out, arch.name(), &network.loader(arch), arch.is_http())?;
+                option_set(out, plan, arch.name(), &network.loader(arch), arch.is_http())?;
                 for code in arch.codes() {
                     let (name, set) = (format!("{}-{code}", arch.name()), arch.name());
-                    matcher(out, plan.version, &name, 93, &format!("0x{code:04x}"), set)?;
+                    matcher(out, plan, &name, 93, &format!("0x{code:04x}"), set)?;
                 }
             }
             let _ = writeln!(out, "{set_network} boot-file-name=\"\"");
         }
         Way::ByClass(arch) => {
             out.push_str("\n# iPXE says so in option 77 and gets the menu; the rest gets the loader.\n");
-            option_set(out, arch.name(), &network.loader(arch), arch.is_http())?;
-            option_set(out, "ipxe", network.boot_url.as_str(), false)?;
-            matcher(out, plan.version, "ipxe", 77, IPXE, "ipxe")?;
-            let set = q(&format!("moxxie-{}", arch.name()))?;
+            option_set(out, plan, arch.name(), &network.loader(arch), arch.is_http())?;
+            option_set(out, plan, "ipxe", network.boot_url.as_str(), false)?;
+            matcher(out, plan, "ipxe", 77, IPXE, "ipxe")?;
+            let set = q(&format!("{}-{}", plan.label, arch.name()))?;
             let _ = writeln!(out, "{set_network} boot-file-name=\"\" dhcp-option-set={set}");
         }
     }
@@ -258,14 +159,14 @@ fn rules(out: &mut String, network: &Network, plan: &Plan) -> Result<(), Problem
 
 /// Option 67 as text, even for clients that do not ask for it; option 60 for UEFI HTTP boot, which
 /// takes no offer without it.
-fn option_set(out: &mut String, name: &str, file: &str, http: bool) -> Result<(), Problem> {
+fn option_set(out: &mut String, plan: &Plan, name: &str, file: &str, http: bool) -> Result<(), Problem> {
     let add = "/ip dhcp-server option add";
-    let (set, bootfile) = (format!("moxxie-{name}"), format!("moxxie-bf-{name}"));
+    let (set, bootfile) = (format!("{}-{name}", plan.label), format!("{}-bf-{name}", plan.label));
     let value = OptionText::new(file).map_err(refused)?;
     let _ = writeln!(out, "{add} name={} code=67 value={value} force=yes", q(&bootfile)?);
     let mut options = bootfile;
     if http {
-        let class = format!("moxxie-class-{name}");
+        let class = format!("{}-class-{name}", plan.label);
         let value = OptionText::new("HTTPClient").map_err(refused)?;
         let _ = writeln!(out, "{add} name={} code=60 value={value} force=yes", q(&class)?);
         options = format!("{options},{class}");
@@ -277,17 +178,17 @@ fn option_set(out: &mut String, name: &str, file: &str, http: bool) -> Result<()
 /// Without `address-pool` a matcher gives addresses to static leases only.
 fn matcher(
     out: &mut String,
-    version: Version,
+    plan: &Plan,
     name: &str,
     code: u8,
     value: &str,
     set: &str,
 ) -> Result<(), Problem> {
-    let newer = match version {
+    let newer = match plan.version {
         Version::V716 => " matching-type=exact comment=\"moxxie\"",
         _ => "",
     };
-    let (name, set) = (q(&format!("moxxie-{name}"))?, q(&format!("moxxie-{set}"))?);
+    let (name, set) = (q(&format!("{}-{name}", plan.label))?, q(&format!("{}-{set}", plan.label))?);
     let _ = writeln!(
         out,
         "/ip dhcp-server matcher add name={name} server=$srv address-pool=$pool code={code} value={value} option-set={set}{newer}"
@@ -305,7 +206,7 @@ fn serve_files(out: &mut String, network: &Network, plan: &Plan) -> Result<(), P
     let origin = network.boot_url.origin();
     for loader in &plan.files {
         let url = q(&format!("{origin}/boot/firmware/{loader}"))?;
-        let file = q(&format!("moxxie-{loader}"))?;
+        let file = q(&format!("{}-{loader}", plan.label))?;
         let log = q(&format!("moxxie: {loader} was not fetched"))?;
         let failed = q(&format!(
             "moxxie: {loader} was not fetched from {origin}: see moxxie firmware list, and the free space here"
@@ -315,9 +216,18 @@ fn serve_files(out: &mut String, network: &Network, plan: &Plan) -> Result<(), P
             ":do {{ /tool fetch url={url} dst-path=($dir . {file}) }} on-error={{ :put {failed}; :log warning {log} }}"
         );
     }
-    let comment = if plan.version == Version::V6 { "" } else { " comment=\"moxxie\"" };
+    let comment = match plan.version {
+        Version::V6 => String::new(),
+        _ => format!(" comment={}", q(&plan.label)?),
+    };
+    let enabled = "[:len [/ip tftp find where disabled=no";
+    let moxxies = q("^(flash/)?moxxie-")?;
+    let note = q(
+        "moxxie: note: other TFTP rules come before these; one that fits the same names wins. See /ip tftp print.",
+    )?;
+    let _ = writeln!(out, ":if ({enabled}]] > {enabled} and real-filename~{moxxies}]]) do={{ :put {note} }}");
     for loader in &plan.files {
-        let (asked, file) = (q(&loader.replace('.', "\\."))?, q(&format!("moxxie-{loader}"))?);
+        let (asked, file) = (q(&loader.replace('.', "\\."))?, q(&format!("{}-{loader}", plan.label))?);
         let _ = writeln!(
             out,
             "/ip tftp add req-filename={asked} real-filename=($dir . {file}) ip-addresses={} allow=yes read-only=yes{comment}",
@@ -329,85 +239,31 @@ fn serve_files(out: &mut String, network: &Network, plan: &Plan) -> Result<(), P
 
 /// Fixed addresses. A lease that somebody else made stays; one that cannot be added does not stop
 /// the others.
-fn leases(out: &mut String, network: &Network) -> Result<(), Problem> {
+fn leases(out: &mut String, network: &Network, plan: &Plan) -> Result<(), Problem> {
     if network.leases.is_empty() {
         return Ok(());
     }
     let _ = writeln!(
         out,
         "\n# Fixed addresses of assigned machines.\n/ip dhcp-server lease remove [find where comment~{}]",
-        q(OUR_LEASES)?
+        q(&plan.our_leases())?
     );
     for lease in &network.leases {
         // `find` compares addresses of this kind as text, in capitals.
         let (mac, address) = (lease.mac.to_string().to_ascii_uppercase(), lease.address);
-        let comment = q(&format!("moxxie: {}", lease.node))?;
-        let theirs =
-            q(&format!("moxxie: {mac} ({}) has a lease that is not Moxxie's: left alone", lease.node))?;
+        let comment = q(&format!("{}: {}", plan.label, lease.node))?;
+        let theirs = q(&format!(
+            "moxxie: {mac} ({}) has a lease already, which is not this script's: left alone",
+            lease.node
+        ))?;
         let failed = q(&format!(
             "moxxie: {mac} ({}) got no fixed address: see who has {address} in /ip dhcp-server lease print, then run this again",
             lease.node
         ))?;
         let _ = writeln!(
             out,
-            ":if ([:len [/ip dhcp-server lease find where dynamic=no and mac-address=\"{mac}\"]] > 0) do={{ :put {theirs} }} else={{ :do {{ /ip dhcp-server lease add server=$srv mac-address={mac} address={address} comment={comment} }} on-error={{ :put {failed} }} }}"
+            ":if ([:len [/ip dhcp-server lease find where dynamic=no and mac-address=\"{mac}\" and (server=$srv or server=\"all\")]] > 0) do={{ :put {theirs} }} else={{ :do {{ /ip dhcp-server lease add server=$srv mac-address={mac} address={address} comment={comment} }} on-error={{ :put {failed} }} }}"
         );
-    }
-    Ok(())
-}
-
-/// What depends on the rest of the configuration, and is for the operator to decide.
-fn remarks(out: &mut String, network: &Network) -> Result<(), Problem> {
-    let mut say = |text: &str, command: &str| {
-        out.push('\n');
-        out.push_str(&comment_block("#", text));
-        let _ = writeln!(out, "# {command}");
-    };
-    let interface = match &network.interface {
-        Some(name) => q(name.as_str())?.to_string(),
-        None => "INTERFACE".to_owned(),
-    };
-    let ports = if network.tftp == Tftp::Switch { "67,69" } else { "67" };
-    say(
-        "A firewall that drops what it does not know has to let the machines ask the router (before the rule that drops):",
-        &format!(
-            "/ip firewall filter add chain=input action=accept protocol=udp dst-port={ports} in-interface={interface} comment=\"moxxie\""
-        ),
-    );
-    let url = &network.boot_url;
-    let host = url.address().filter(|address| !network.subnet.contains(address));
-    if let Some(host) = host {
-        say(
-            "and to let them reach Moxxie:",
-            &format!(
-                "/ip firewall filter add chain=forward action=accept protocol=tcp dst-port={} dst-address={host} in-interface={interface} comment=\"moxxie\"",
-                url.port()
-            ),
-        );
-    }
-    if network.tftp == Tftp::Moxxie && !network.subnet.contains(&network.next_server) {
-        say(
-            "and its TFTP server, whose answers come from another port, so that the router's helper for TFTP (/ip firewall service-port) must be on:",
-            &format!(
-                "/ip firewall filter add chain=forward action=accept protocol=udp dst-port=69 dst-address={} in-interface={interface} comment=\"moxxie\"",
-                network.next_server
-            ),
-        );
-    }
-    let edge = "A port that waits for spanning tree misses the firmware's first DHCP requests.";
-    match network.vlan {
-        None => say(
-            &format!("{edge} For each port with a machine on it:"),
-            "/interface bridge port set [find where interface=\"etherN\"] edge=yes",
-        ),
-        Some(vlan) => say(
-            &format!(
-                "{edge} And firmware asks untagged: on a bridge with vlan-filtering=yes, which this script never changes, VLAN {vlan} has to be the port's own. For each port with a machine on it:"
-            ),
-            &format!(
-                "/interface bridge port set [find where interface=\"etherN\"] edge=yes pvid={vlan} frame-types=admit-only-untagged-and-priority-tagged"
-            ),
-        ),
     }
     Ok(())
 }

@@ -1,14 +1,14 @@
-//! RouterOS scripts against what the consoles of several versions say of themselves, where these
-//! lists stand: `shared/fixtures/routeros` beside the project, or the folder that
-//! `MOXXIE_ROUTEROS_FIXTURES` names. And for names of every kind.
+//! RouterOS scripts: what their matchers look at, names of every kind, two networks of one router,
+//! and in `arguments` which commands each version has.
 
 #![allow(clippy::unwrap_used)]
+
+mod arguments;
 
 use moxxie_core::switch::mikrotik::{Command, Mikrotik, Value, commands};
 use moxxie_core::switch::{Dialect, Known, Lease, Name, Network, Written};
 use proptest::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Path, PathBuf};
 
 fn written(given: &[(&str, &str)]) -> Written {
     let known = Known {
@@ -50,102 +50,6 @@ fn of_version(version: &str) -> impl Iterator<Item = Written> {
         .iter()
         .filter(possible)
         .map(move |request| written(&[&[("version", version)], *request].concat()))
-}
-
-/// Which arguments each command has.
-type Console = BTreeMap<String, BTreeSet<String>>;
-
-fn fixtures() -> Option<PathBuf> {
-    if let Some(folder) = std::env::var_os("MOXXIE_ROUTEROS_FIXTURES") {
-        return Some(folder.into());
-    }
-    let folders = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors();
-    folders.map(|folder| folder.join("shared/fixtures/routeros")).find(|folder| folder.is_dir())
-}
-
-fn console(folder: &Path, version: &str) -> Console {
-    #[derive(serde::Deserialize)]
-    struct File {
-        commands: Console,
-    }
-    let text = std::fs::read_to_string(folder.join(format!("{version}.json"))).unwrap();
-    serde_json::from_str::<File>(&text).unwrap().commands
-}
-
-/// Everything that a script, its remarks included, uses and a console does not have.
-fn unknown(script: &str, console: &Console) -> BTreeSet<String> {
-    // Remarks that are commands are commands for whoever takes the mark away.
-    let script: String = script
-        .lines()
-        .map(|line| line.strip_prefix("# /").map_or(line.to_owned(), |rest| format!("/{rest}")) + "\n")
-        .collect();
-    let mut missing = BTreeSet::new();
-    for command in commands(&script) {
-        check(&command, console, &mut missing);
-        // `[find where …]` is a command of the same menu.
-        if command.target.starts_with("find") {
-            let find = format!("{} {}", command.menu, command.target);
-            commands(&find).iter().for_each(|command| check(command, console, &mut missing));
-        }
-    }
-    // `[/menu …]`, which the reader takes for values.
-    for part in script.split('[').skip(1).filter(|part| part.starts_with('/')) {
-        let part = part.split(']').next().unwrap();
-        commands(part).iter().for_each(|command| check(command, console, &mut missing));
-    }
-    missing
-}
-
-fn check(command: &Command, console: &Console, missing: &mut BTreeSet<String>) {
-    let name = format!("{} {}", command.menu, command.verb);
-    // Pools are not in the lists.
-    if name == "/ip pool find" {
-        return;
-    }
-    let Some(arguments) = console.get(&name) else {
-        missing.insert(name);
-        return;
-    };
-    // What `find` can ask for is what an item has.
-    let add = console.get(&format!("{} add", command.menu));
-    for argument in command.args.keys() {
-        let found = match command.verb.as_str() {
-            "find" => {
-                argument == "dynamic" || add.is_none_or(|add| add.contains(argument.trim_end_matches('~')))
-            }
-            _ => arguments.contains(argument),
-        };
-        if !found {
-            missing.insert(format!("{name} {argument}="));
-        }
-    }
-}
-
-#[test]
-#[allow(clippy::print_stderr)]
-fn every_command_and_argument_exists_in_the_versions_it_is_for() {
-    let Some(folder) = fixtures() else {
-        eprintln!("skipped: there is no shared/fixtures/routeros beside the project");
-        return;
-    };
-    for (version, consoles) in [("7.4", &["7.12.2", "7.15"][..]), ("7.16", &["7.16", "7.20.1", "7.24"])] {
-        for name in consoles {
-            let console = console(&folder, name);
-            for written in of_version(version) {
-                for text in [&written.script, &written.undo] {
-                    assert_eq!(unknown(text, &console), BTreeSet::new(), "{version} on {name}:\n{text}");
-                }
-            }
-        }
-    }
-    // It can fail: what 7.16 wants, 7.12.2 does not know.
-    let old = console(&folder, "7.12.2");
-    let missing = unknown(&written(&[]).script, &old);
-    let expected = ["/ip dhcp-server matcher add comment=", "/ip dhcp-server matcher add matching-type="];
-    assert_eq!(missing, expected.map(str::to_owned).into());
-    let broken = "{\n:if ([:len [/ip dhcp-serve find]] > 0) do={ /ip tftp set [find where colour=red] enabled=yes }\n}\n";
-    let expected = ["/ip dhcp-serve find", "/ip tftp find colour=", "/ip tftp set enabled="];
-    assert_eq!(unknown(broken, &old), expected.map(str::to_owned).into());
 }
 
 /// What matchers look at and what they give, by name.
@@ -192,6 +96,7 @@ fn what_a_version_cannot_do_is_refused_with_the_parameter() {
         (&[("stage2", "class")][..], "stage2", "overlap"),
         (&[("version", "6"), ("stage2", "class")], "stage2", "7.4"),
         (&[("version", "6"), ("arch", "http-x64")], "arch", "option 60"),
+        (&[("arch", "http-x64"), ("stage2", "class")], "stage2", "embedded"),
         (&[("pool", "10.0.0.20-10.0.0.30")], "pool", "/ip pool print"),
     ] {
         let known =
@@ -211,6 +116,113 @@ fn what_a_version_cannot_do_is_refused_with_the_parameter() {
         "{six:#?}"
     );
     assert_eq!(written(&[("version", "7.12.2")]), written(&[("version", "7.4")]));
+}
+
+#[test]
+fn http_boot_alone_forces_nothing_on_others() {
+    for arch in ["http-x64", "http-arm64"] {
+        let script = written(&[("arch", arch)]).script;
+        let codes: BTreeSet<String> =
+            matchers(&script).into_values().map(|(what, _)| what.split(' ').next().unwrap().into()).collect();
+        assert_eq!(codes, ["93".to_owned()].into(), "{script}");
+        let network = |command: &&Command| command.menu == "/ip dhcp-server network" && command.verb == "set";
+        for command in commands(&script).iter().filter(network) {
+            assert_eq!(command.text("dhcp-option-set"), "", "{script}");
+        }
+    }
+}
+
+#[test]
+fn more_leases_than_safe_mode_holds_are_said() {
+    let lease = |n: u8| Lease {
+        mac: format!("52:54:00:aa:00:{n:02x}").parse().unwrap(),
+        node: format!("n-{n}").parse().unwrap(),
+        address: [10, 0, 0, n].into(),
+        arch: None,
+    };
+    let warned = |count: u8| {
+        let known = Known {
+            boot_url: Some("http://10.0.9.10/boot/menu.ipxe".parse().unwrap()),
+            subnet: Some("10.0.0.0/24".parse().unwrap()),
+            leases: (0..count).map(|n| lease(10 + n)).collect(),
+            ..Known::default()
+        };
+        let given = [("leases".to_owned(), "static".to_owned())];
+        let network = Network::read(&Mikrotik, &given, &known).unwrap();
+        Mikrotik.write(&network).unwrap().warnings.iter().any(|text| text.starts_with("Safe mode"))
+    };
+    assert_eq!([50, 51].map(warned), [false, true]);
+}
+
+/// What a script makes: menu, what it is found by, and its value.
+fn made(script: &str) -> BTreeSet<(String, &'static str, String)> {
+    let mut all = BTreeSet::new();
+    for command in commands(script) {
+        for by in ["name", "comment", "real-filename", "dst-path", "address", "option-set", "dhcp-option-set"]
+        {
+            let value = match command.args.get(by) {
+                Some(Value::Text(text) | Value::Open(text)) if !text.is_empty() => text.clone(),
+                _ => continue,
+            };
+            // `comment=moxxie` on a matcher is for people.
+            if by != "comment" || value != "moxxie" {
+                all.insert((command.menu.clone(), by, value));
+            }
+        }
+    }
+    all
+}
+
+/// Whether `find where …` could find an item with this value. Reads the few forms that scripts use.
+fn finds(target: &str, by: &str, value: &str) -> bool {
+    let conditions = target.strip_prefix("find where ").unwrap().split(" and ");
+    conditions.into_iter().any(|condition| match condition.split_once('~') {
+        Some((name, pattern)) => {
+            let pattern = pattern.trim_matches('"').replace("\\3F", "?").replace("\\24", "$");
+            let prefix = pattern.strip_prefix('^').unwrap();
+            let prefix = prefix.strip_prefix("(flash/)?").unwrap_or(prefix).split(".*").next().unwrap();
+            name == by && value.starts_with(prefix)
+        }
+        None => {
+            let (name, wanted) = condition.split_once('=').unwrap();
+            name == by && wanted.trim_matches('"') == value
+        }
+    })
+}
+
+#[test]
+fn two_networks_of_one_router_leave_each_other_alone() {
+    // One's label is the beginning of the other's.
+    let subnets = ["10.0.0.4/30", "10.0.0.48/28"];
+    let mut seen = 0;
+    for version in ["7.16", "7.4", "6"] {
+        for request in [&[][..], &[("arch", "x64"), ("leases", "static")]] {
+            let of = |subnet| written(&[&[("version", version), ("subnet", subnet)], request].concat());
+            for [subnet, other] in [subnets, [subnets[1], subnets[0]]] {
+                let (first, second) = (of(subnet), of(other));
+                let (ours, theirs) = (made(&first.script), made(&second.script));
+                assert!(!ours.is_empty() && ours.is_disjoint(&theirs), "{:?}", ours.intersection(&theirs));
+                let changes = [&first.script, &first.undo].map(|text| commands(text)).concat();
+                let label = subnet.split('/').next().unwrap().replace('.', "-");
+                for command in changes.iter().filter(|command| !command.target.is_empty()) {
+                    let (menu, target) = (command.menu.as_str(), command.target.as_str());
+                    let own = [format!("moxxie-{label}"), format!("address={subnet} ")];
+                    assert!(own.iter().any(|own| format!("{target} ").contains(own)), "{command:?}");
+                    let found = |made: &BTreeSet<(String, &str, String)>| {
+                        let found = made.iter().filter(|(of, by, value)| match *by {
+                            // Files are fetched by one menu and found by another.
+                            "dst-path" => menu == "/file" && finds(target, "name", value),
+                            by => of == menu && finds(target, by, value),
+                        });
+                        found.count()
+                    };
+                    assert_eq!(found(&theirs), 0, "{command:?}");
+                    seen += found(&ours);
+                }
+            }
+        }
+    }
+    assert!(seen > 50, "finds its own: {seen}");
 }
 
 /// Whether every string of a line ends on it, read without the reader.
