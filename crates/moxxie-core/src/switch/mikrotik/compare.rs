@@ -6,6 +6,7 @@ mod others;
 mod scope;
 
 use super::export::{Command, Value, commands};
+use super::plan::Version;
 use crate::switch::{Difference, DifferenceKind};
 use scope::Scope;
 use std::collections::BTreeSet;
@@ -41,11 +42,14 @@ pub fn compare(wanted: &str, running: &str) -> Vec<Difference> {
     if running.len() > MAX_EXPORT {
         return vec![not_an_export("longer than 16 MB")];
     }
-    let script = wanted;
+    let (script, raw) = (wanted, running);
     let wanted = items(commands(wanted));
     let running = items(commands(running));
     if !running.iter().any(|item| item.command.menu == NETWORK || item.command.menu == SERVER) {
         return vec![not_an_export("nothing of /ip dhcp-server in it")];
+    }
+    if let Some(other) = other_version(script, raw) {
+        return vec![other];
     }
     let scope = Scope::of(script, &wanted, &running);
     let mut found = Vec::new();
@@ -223,6 +227,27 @@ fn same_bytes(code: &str, text: &str, hex: &str) -> bool {
     let bytes: String = text.bytes().map(|byte| format!("{byte:02x}")).collect();
     let hex = hex.to_ascii_lowercase();
     hex == bytes || code == "67" && hex.strip_suffix("00") == Some(bytes.as_str())
+}
+
+/// An export says in its first lines from which version it is; a script for another one has nothing
+/// in common with it.
+fn other_version(script: &str, export: &str) -> Option<Difference> {
+    let version = export.lines().take(5).find_map(|line| {
+        let (_, rest) = line.strip_prefix('#')?.split_once("by RouterOS ")?;
+        rest.split_whitespace().next()
+    })?;
+    let choice = Version::choice(version)?;
+    let title = [Version::V6, Version::V74, Version::V716].map(Version::title).into_iter();
+    let written = title.zip(["6", "7.4", "7.16"]).find(|(title, _)| script.contains(title))?.1;
+    (choice != written).then(|| {
+        difference(
+            DifferenceKind::Changed,
+            "the version".into(),
+            &format!("version={written}"),
+            version,
+            &format!("Compare with version={choice}: the script is for other versions than this export."),
+        )
+    })
 }
 
 fn not_an_export(why: &str) -> Difference {

@@ -77,6 +77,10 @@ pub fn undo(network: &Network, plan: &Plan) -> Result<String, Problem> {
         q(&format!("{}.*\\.(efi|kpxe|ipxe)$", plan.our_files()))?
     );
     out.push_str("}\n");
+    out.push_str(&comment_block(
+        "#",
+        "What you added by hand from the script's remarks stays: firewall rules with the comment moxxie in /ip firewall filter, and edge=yes or pvid on bridge ports.",
+    ));
     Ok(out)
 }
 

@@ -258,6 +258,14 @@ fn version_6() {
 }
 
 #[test]
+fn an_export_of_another_version_is_said_to_be_one() {
+    let running =
+        "# nov/02/2026 10:00:00 by RouterOS 6.49.10\n/ip dhcp-server network\nadd address=10.0.0.0/24\n";
+    let found = compare(&script(&[]), running);
+    assert!(only(&found, DifferenceKind::Changed, "the version").contains("version=6"), "{found:?}");
+}
+
+#[test]
 fn what_is_no_export_is_said_to_be_none() {
     for text in ["", "hello", "\0\0\0", "\u{feff}", &"a".repeat(MAX_EXPORT + 1)] {
         let found = compare(&script(&[]), text);
