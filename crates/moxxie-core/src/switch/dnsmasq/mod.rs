@@ -293,9 +293,9 @@ pub(super) fn tftp(network: &Network, folder: &'static str) -> Result<Vec<Line>,
 /// What these lines do to a dnsmasq that has a TFTP server already.
 pub(super) fn root_note(network: &Network) -> Option<String> {
     loaders::needed(network).then(|| match &network.interface {
-        None => "a tftp-root in another file is replaced: with tftp=moxxie it stays".to_owned(),
+        None => "a tftp-root of your own is replaced: with tftp=moxxie it stays".to_owned(),
         Some(name) => format!(
-            "a plain enable-tftp in another file reaches {name} only from now on: write enable-tftp=NAME there for each \
+            "a plain enable-tftp of your own reaches {name} only from now on: write enable-tftp=NAME instead, for each \
              interface, or take tftp=moxxie"
         ),
     })
