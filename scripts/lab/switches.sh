@@ -82,21 +82,24 @@ switch_start() {
     fi
 }
 # The shell of the background job becomes the server, so that its id is the server's.
+# A copy of the program runs, because AppArmor keeps those of the packages to their own folders below /etc.
 # `ip netns exec` gives it a mount table of its own: /var/lib is empty there, and what it keeps is gone with it.
 start_dnsmasq() {
     local loaders=
     [[ $(basename "$2") != dnsmasq.conf ]] || loaders=$(web GET '/api/v1/boot/network-config?vendor=dnsmasq&format=json' | jq -r '.companions[0].script')
-    exec ip netns exec "$1" sh -c 'mount -t tmpfs tmpfs /var/lib && { test -z "$0" || sh -c "$0"; } && exec dnsmasq "$@"' "$loaders" \
+    exec ip netns exec "$1" sh -c 'mount -t tmpfs tmpfs /var/lib && { test -z "$0" || sh -c "$0" || true; } && exec dnsmasq "$@"' "$loaders" \
         --keep-in-foreground --conf-file="$2" --pid-file="$3/pid" --dhcp-leasefile="$3/leases" \
         --port=0 --user=root --group=root --log-dhcp --log-facility=-
 }
 start_kea() {
+    cp "$(command -v kea-dhcp4)" "$3/"
     export KEA_PIDFILE_DIR=$3 KEA_LOCKFILE_DIR=$3
-    exec ip netns exec "$1" sh -c 'mount -t tmpfs tmpfs /var/lib && mkdir /var/lib/kea && exec kea-dhcp4 "$@"' sh -c "$2"
+    exec ip netns exec "$1" sh -c 'mount -t tmpfs tmpfs /var/lib && mkdir /var/lib/kea && exec "$0" "$@"' "$3/kea-dhcp4" -c "$2"
 }
 start_dhcpd() {
     : > "$3/leases"
-    exec ip netns exec "$1" dhcpd -4 -f -cf "$2" -lf "$3/leases" -pf "$3/pid" uplink
+    cp "$(command -v dhcpd)" "$3/"
+    exec ip netns exec "$1" "$3/dhcpd" -4 -f -cf "$2" -lf "$3/leases" -pf "$3/pid" uplink
 }
 switch_listens() {
     alive "$SWITCH_PID" || die "it ended: $(tail -n 5 "$SWITCH_LOG")"

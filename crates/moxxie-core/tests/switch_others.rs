@@ -1,7 +1,9 @@
 //! What the golden files of Cisco IOS, Junos, VyOS, OPNsense, Windows Server and UniFi cannot show:
 //! structure line by line, what undo undoes, what is refused, what is said.
 
-#![allow(clippy::unwrap_used, clippy::print_stdout, clippy::disallowed_methods)]
+#![allow(clippy::unwrap_used, clippy::disallowed_methods)]
+
+mod programs;
 
 use moxxie_core::switch::{Known, Lease, Network, Problem, Written, find};
 
@@ -443,11 +445,44 @@ fn windows_policies_have_their_classes_and_an_order() {
     );
 }
 
-/// dnsmasq's own check, where it is installed.
+#[test]
+fn windows_takes_no_option_66_and_saves_once() {
+    let script = written("windows", &[]).script;
+    let (prepare, _) = script.split_once("# What an earlier run made.").unwrap();
+    let removing: Vec<&str> = prepare.lines().filter(|line| line.starts_with("$old = ")).collect();
+    assert_eq!(removing, ["$old = @(foreach ($id in 60, 67) {"]);
+    assert!(
+        prepare.contains("if (-not (Test-Path $saved)) { $old | Export-Clixml -Path $saved }"),
+        "a second run must not overwrite what the first one saved"
+    );
+}
+
+#[test]
+fn opnsense_fetches_all_that_is_loaded_from_it() {
+    let fetched = |wish: &[(&str, &str)]| -> Vec<String> {
+        let script = written("opnsense", wish).script;
+        let fetch = "#   fetch http://10.9.0.5:8080/boot/firmware/";
+        let fetch = |line: &str| line.replace("# fetch", "#   fetch").strip_prefix(fetch).map(str::to_owned);
+        let files: Vec<String> = script.lines().filter_map(fetch).collect();
+        assert_eq!(files.is_empty(), !script.contains("enable-tftp"), "{script}");
+        files
+    };
+    assert_eq!(
+        fetched(&[("secure_boot", "yes"), ("arch", "x64")]),
+        ["ipxe-sb-shimx64.efi", "ipxe-sb.efi", "autoexec.ipxe"]
+    );
+    assert_eq!(fetched(&[("arch", "bios")]), ["undionly.kpxe"]);
+    for elsewhere in [("next_server", "10.0.0.9"), ("arch", "http-x64"), ("tftp", "moxxie")] {
+        assert!(fetched(&[elsewhere]).is_empty(), "{elsewhere:?}");
+    }
+}
+
+/// dnsmasq's own check.
 #[test]
 fn dnsmasq_takes_the_file_for_opnsense() {
-    use std::io::Write as _;
-    use std::process::{Command, Stdio};
+    use std::process::Command;
+    let folder = tempfile::tempdir().unwrap();
+    let dnsmasq = programs::program("dnsmasq", folder.path());
     for wish in WISHES.iter().copied().chain([&[("interface", "igc1"), ("leases", "static")][..]]) {
         let script = written("opnsense", wish).script;
         let boots: Vec<&str> = script.lines().filter(|line| line.starts_with("dhcp-boot=")).collect();
@@ -458,18 +493,10 @@ fn dnsmasq_takes_the_file_for_opnsense() {
                 ["tag:!moxxie_ipxe,", "tag:moxxie_ipxe,"].iter().filter(|kind| line.contains(*kind)).count();
             assert_eq!(kinds, 1, "{line}");
         }
-        let checking = Command::new("dnsmasq")
-            .args(["--test", "--conf-file=-"])
-            .stdin(Stdio::piped())
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped())
-            .spawn();
-        let Ok(mut checking) = checking else {
-            println!("dnsmasq is not installed: its check is left out");
-            return;
-        };
-        checking.stdin.take().unwrap().write_all(script.as_bytes()).unwrap();
-        let output = checking.wait_with_output().unwrap();
+        let Some(dnsmasq) = &dnsmasq else { continue };
+        let file = folder.path().join("conf");
+        std::fs::write(&file, &script).unwrap();
+        let output = Command::new(dnsmasq).arg("--test").arg("-C").arg(&file).output().unwrap();
         assert!(output.status.success(), "{}\n{script}", String::from_utf8_lossy(&output.stderr));
     }
 }

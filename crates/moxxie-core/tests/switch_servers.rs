@@ -1,12 +1,14 @@
 //! The dialects of DHCP servers: their golden files before the real programs' own checks, exactly
-//! one rule for every kind of client, and what they refuse. A check whose program is not installed
-//! says so and passes.
+//! one rule for every kind of client, two networks beside each other, and what they refuse.
 
-#![allow(clippy::unwrap_used, clippy::disallowed_methods, clippy::print_stderr)]
+#![allow(clippy::unwrap_used, clippy::disallowed_methods)]
+
+mod programs;
 
 use moxxie_core::switch::{Known, Network, Written, find};
+use programs::program;
 use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Output};
 
 fn known() -> Known {
@@ -34,41 +36,6 @@ fn written(dialect: &str, given: &[(&str, &str)]) -> Result<Written, String> {
         given.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
     let network = Network::read(dialect, &given, &known()).map_err(|problems| format!("{problems:?}"))?;
     dialect.write(&network).map_err(|problem| problem.to_string())
-}
-
-/// A folder that goes away with the test.
-struct Folder(PathBuf);
-
-impl Folder {
-    fn new(name: &str) -> Folder {
-        let path = std::env::temp_dir().join(format!("moxxie-{name}-{}", std::process::id()));
-        std::fs::create_dir_all(&path).unwrap();
-        Folder(path)
-    }
-
-    fn put(&self, name: &str, text: &str) -> PathBuf {
-        let path = self.0.join(name);
-        std::fs::write(&path, text).unwrap();
-        path
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.0);
-    }
-}
-
-/// A server's program, where it is installed.
-fn program(name: &str) -> Option<PathBuf> {
-    let found = ["/usr/sbin", "/usr/local/sbin", "/usr/bin", "/sbin"]
-        .iter()
-        .map(|folder| Path::new(folder).join(name))
-        .find(|path| path.exists());
-    if found.is_none() {
-        eprintln!("{name} is not installed: its own check of the golden files was skipped");
-    }
-    found
 }
 
 fn said(output: &Output) -> String {
@@ -161,13 +128,17 @@ fn dnsmasq_files() -> Vec<(String, String)> {
 
 #[test]
 fn dnsmasq_accepts_every_golden_file() {
-    let Some(dnsmasq) = program("dnsmasq") else { return };
-    let folder = Folder::new("dnsmasq");
+    let folder = tempfile::tempdir().unwrap();
+    let Some(dnsmasq) = program("dnsmasq", folder.path()) else { return };
     let check = |text: &str| {
-        let file = folder.put("conf", text);
+        let file = folder.path().join("conf");
+        std::fs::write(&file, text).unwrap();
         Command::new(&dnsmasq).arg("--test").arg("-C").arg(file).output().unwrap()
     };
-    for (name, text) in dnsmasq_files().into_iter().chain(unusual("dnsmasq")) {
+    let both = two_networks("dnsmasq", &[]).map(|written| written.script).concat();
+    for (name, text) in
+        dnsmasq_files().into_iter().chain(unusual("dnsmasq")).chain([("two networks".into(), both)])
+    {
         let output = check(&text);
         assert!(output.status.success(), "{name}: {}", said(&output));
     }
@@ -176,13 +147,14 @@ fn dnsmasq_accepts_every_golden_file() {
 
 #[test]
 fn kea_accepts_every_golden_file() {
-    let Some(kea) = program("kea-dhcp4") else { return };
-    let folder = Folder::new("kea");
+    let folder = tempfile::tempdir().unwrap();
+    let Some(kea) = program("kea-dhcp4", folder.path()) else { return };
     let check = |text: &str| {
         // Kea refuses an interface that is not there.
-        let file = folder.put("conf", &text.replace("\"bridge1\"", "\"*\""));
+        let file = folder.path().join("conf");
+        std::fs::write(&file, text.replace("\"bridge1\"", "\"*\"")).unwrap();
         let mut command = Command::new(&kea);
-        command.env("KEA_LOCKFILE_DIR", &folder.0).env("KEA_PIDFILE_DIR", &folder.0);
+        command.env("KEA_LOCKFILE_DIR", folder.path()).env("KEA_PIDFILE_DIR", folder.path());
         command.arg("-t").arg(file).output().unwrap()
     };
     for (name, text) in golden("kea").into_iter().chain(unusual("kea")) {
@@ -194,13 +166,17 @@ fn kea_accepts_every_golden_file() {
 
 #[test]
 fn dhcpd_accepts_every_golden_file() {
-    let Some(dhcpd) = program("dhcpd") else { return };
-    let folder = Folder::new("dhcpd");
+    let folder = tempfile::tempdir().unwrap();
+    let Some(dhcpd) = program("dhcpd", folder.path()) else { return };
     let check = |text: &str| {
-        let file = folder.put("conf", text);
+        let file = folder.path().join("conf");
+        std::fs::write(&file, text).unwrap();
         Command::new(&dhcpd).arg("-t").arg("-cf").arg(file).output().unwrap()
     };
-    for (name, text) in golden("isc-dhcpd").into_iter().chain(unusual("isc-dhcpd")) {
+    let both = two_networks("isc-dhcpd", &[]).map(|written| written.script).concat();
+    for (name, text) in
+        golden("isc-dhcpd").into_iter().chain(unusual("isc-dhcpd")).chain([("two networks".into(), both)])
+    {
         let output = check(&text);
         assert!(output.status.success(), "{name}: {}", said(&output));
     }
@@ -225,7 +201,7 @@ const CLIENTS: &[(Option<&str>, bool, &[&str])] = &[
 
 /// Every file that dnsmasq's rules hold for a client, in their order.
 fn loads(conf: &str, arch: Option<&str>, ipxe: bool) -> Vec<String> {
-    let mut tags = BTreeSet::from(["moxxie_net".to_owned(), "myzone-10.0.0.0-24".to_owned()]);
+    let mut tags = BTreeSet::from(["moxxie_net_10_0_0_0".to_owned(), "myzone-10.0.0.0-24".to_owned()]);
     for line in conf.lines() {
         let matched = match line.split_once('=') {
             Some(("dhcp-userclass", value)) => value.strip_suffix(",iPXE").filter(|_| ipxe),
@@ -284,10 +260,10 @@ fn exactly_one_rule_fits_each_client() {
 #[test]
 fn proxmox_rules_hang_on_the_subnet_and_the_zone_cannot_leave_its_folder() {
     let script = written("proxmox-sdn", &[("dhcp_server", "myzone")]).unwrap();
-    assert!(script.script.contains("/etc/dnsmasq.d/myzone/50-moxxie.conf"), "{}", script.script);
+    assert!(script.script.contains("/etc/dnsmasq.d/myzone/50-moxxie-10-0-0-0.conf"), "{}", script.script);
     assert!(script.script.contains("dhcp-boot=tag:myzone-10.0.0.0-24,tag:!moxxie_ipxe,tag:moxxie_bios,"));
     assert!(!script.script.contains("dhcp-range"));
-    assert_eq!(script.undo.lines().next(), Some("rm -f /etc/dnsmasq.d/myzone/50-moxxie.conf"));
+    assert_eq!(script.undo.lines().next(), Some("rm -f /etc/dnsmasq.d/myzone/50-moxxie-10-0-0-0.conf"));
     for bad in ["a/b", "a.b", "Zone", "a-b", "toolongname", "x", "1zone", "my zone"] {
         let problem = written("proxmox-sdn", &[("dhcp_server", bad)]).unwrap_err();
         assert!(problem.starts_with("dhcp_server: "), "{bad}: {problem}");
@@ -373,17 +349,21 @@ wget() { echo "$4" > "$3"; }
 
 #[test]
 fn openwrt_ends_where_it_began() {
-    let folder = Folder::new("openwrt");
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
     let all = written("openwrt", &[("leases", "static")]).unwrap();
     let fewer = written("openwrt", &[("arch", "x64")]).unwrap().script;
-    let root = folder.0.join("tftp").display().to_string();
+    let root = folder.join("tftp").display().to_string();
+    let notes = std::cell::RefCell::new(String::new());
     let run = |state: &[String], script: &str| -> Vec<String> {
         let script = script.replace("/etc/init.d/dnsmasq restart", "true").replace("/srv/moxxie-tftp", &root);
         let script = format!("{ROUTER}{script}\nprintf %s \"$STATE\"\n");
         let state: String = state.iter().map(|line| format!("{line}\n")).collect();
         let output = Command::new("/bin/sh").arg("-c").arg(script).env("STATE", state).output().unwrap();
-        assert!(output.stderr.is_empty(), "{}", said(&output));
-        let mut lines: Vec<String> = said(&output).lines().map(str::to_owned).collect();
+        assert!(output.status.success(), "{}", said(&output));
+        notes.replace(String::from_utf8_lossy(&output.stderr).into_owned());
+        let mut lines: Vec<String> =
+            String::from_utf8_lossy(&output.stdout).lines().map(str::to_owned).collect();
         lines.sort();
         lines
     };
@@ -400,11 +380,129 @@ fn openwrt_ends_where_it_began() {
         assert!(!less.iter().any(|line| line.contains("moxxie_bios") || line.contains("moxxie_host")));
         assert!(has(&less, "dhcp.moxxie_efi64_boot=boot"));
         assert_eq!(run(&less, &all.undo), begun, "the undo leaves something, or takes more");
+        assert_eq!(*notes.borrow(), "");
     }
-    let mine = folder.0.join("mine");
-    let begun = vec!["dhcp.cfg01=dnsmasq".to_owned(), format!("dhcp.cfg01.tftp_root={}", mine.display())];
-    let kept = run(&begun, &all.script);
-    assert!(mine.join("undionly.kpxe").exists(), "the router's own TFTP folder was left: {kept:?}");
+
+    // A TFTP folder that somebody uses: nothing of his is overwritten or removed.
+    let all = written("openwrt", &[("arch", "bios,x64")]).unwrap();
+    let mine = folder.join("mine");
+    std::fs::create_dir(&mine).unwrap();
+    std::fs::write(mine.join("ipxe.efi"), "his own").unwrap();
+    let read = |name: &str| std::fs::read_to_string(mine.join(name)).unwrap_or_default();
+    let begun = vec![format!("dhcp.cfg01.tftp_root={}", mine.display()), "dhcp.cfg01=dnsmasq".to_owned()];
+    let mut kept = begun.clone();
+    for _ in 0..2 {
+        kept = run(&kept, &all.script);
+        assert!(notes.borrow().contains("mine/ipxe.efi is yours and stays"), "{}", notes.borrow());
+        assert_eq!(notes.borrow().lines().count(), 1, "{}", notes.borrow());
+        assert_eq!(read("ipxe.efi"), "his own");
+        assert!(read("undionly.kpxe").contains("/boot/firmware/undionly.kpxe"), "{kept:?}");
+    }
+    assert_eq!(run(&kept, &all.undo), begun);
+    let left: Vec<_> = std::fs::read_dir(&mine).unwrap().map(|file| file.unwrap().file_name()).collect();
+    assert_eq!(left, ["ipxe.efi"], "the undo takes what was fetched and nothing else");
+
+    // The fixed addresses of another network of the same router stay, whichever script runs.
+    let [first, second] = two_networks("openwrt", &[("leases", "static"), ("arch", "bios")]);
+    let begun = vec!["dhcp.cfg01=dnsmasq".to_owned()];
+    let hosts = |lines: &[String]| lines.iter().filter(|line| line.ends_with("=host")).count();
+    let both = run(&run(&begun, &first.script), &second.script);
+    assert_eq!(hosts(&both), 3, "{both:?}");
+    assert_eq!(hosts(&run(&both, &second.undo)), 3);
+    assert_eq!(hosts(&run(&both, &first.undo)), 0);
+}
+
+/// The files that shell commands write or remove.
+fn paths(text: &str) -> BTreeSet<&str> {
+    text.split([' ', '"', '\'', ';', '|', '\n'])
+        .map(|word| word.trim_end_matches(['$', ',', ':']))
+        .filter(|word| word.ends_with(".conf") && word.contains("moxxie"))
+        .collect()
+}
+
+/// What two networks of one server are told, each with its own addresses.
+fn two_networks(dialect: &str, more: &[(&str, &str)]) -> [Written; 2] {
+    [("10.0.0.0/24", "10.0.0.1"), ("10.0.1.0/24", "10.0.1.1")].map(|(subnet, gateway)| {
+        let reads = |key: &str| find(dialect).unwrap().reads().contains(&key);
+        let mut given = vec![("subnet", subnet)];
+        given.extend([("gateway", gateway)].into_iter().filter(|(key, _)| reads(key)));
+        given.extend(more);
+        written(dialect, &given).unwrap()
+    })
+}
+
+#[test]
+fn two_networks_stand_beside_each_other() {
+    for (dialect, more) in [
+        ("dnsmasq", &[][..]),
+        ("dnsmasq", &[("mode", "proxy")]),
+        ("isc-dhcpd", &[]),
+        ("proxmox-sdn", &[("dhcp_server", "myzone")]),
+        ("opnsense", &[("interface", "igc1")]),
+    ] {
+        let [first, second] = two_networks(dialect, more).map(|written| {
+            let files: BTreeSet<String> =
+                paths(&written.script).union(&paths(&written.undo)).map(|file| (*file).to_owned()).collect();
+            assert_eq!(files.len(), 1, "{dialect}: {files:?}");
+            (files, written)
+        });
+        assert!(first.0.is_disjoint(&second.0), "{dialect} {more:?}: {:?}", first.0);
+        // The folder of loaders is both's, so it only goes when no file names it.
+        let removed = second.1.undo.lines().filter(|line| line.starts_with("rm -rf"));
+        assert_eq!(removed.count(), 0, "{dialect}: {}", second.1.undo);
+    }
+    let net = |written: &Written| {
+        let (_, rest) = written.script.split_once("dhcp-range=set:").unwrap();
+        rest.split_once(',').unwrap().0.to_owned()
+    };
+    for mode in ["server", "proxy"] {
+        let [first, second] = two_networks("dnsmasq", &[("mode", mode)]);
+        assert_eq!([net(&first), net(&second)], ["moxxie_net_10_0_0_0", "moxxie_net_10_0_1_0"]);
+        for line in second.script.lines().filter(|line| {
+            ["dhcp-boot=", "dhcp-option", "pxe-"].iter().any(|keyword| line.starts_with(keyword))
+        }) {
+            assert!(line.contains("=tag:moxxie_net_10_0_1_0,"), "{line}");
+        }
+    }
+    let ids = two_networks("kea", &[]).map(|written| {
+        let (_, rest) = written.script.split_once("\"id\": ").unwrap();
+        rest.split_once(',').unwrap().0.to_owned()
+    });
+    assert_ne!(ids[0], ids[1]);
+}
+
+/// What holds for a whole server, and what would take something from its other networks.
+#[test]
+fn other_networks_keep_what_they_have() {
+    for mode in ["server", "proxy"] {
+        let script = written("dnsmasq", &[("mode", mode), ("interface", "eth1")]).unwrap().script;
+        let lines: Vec<&str> = script.lines().collect();
+        assert!(lines.contains(&"enable-tftp=eth1"), "{script}");
+        assert!(lines.contains(&"tftp-root=/var/lib/moxxie-tftp,eth1"), "{script}");
+        let deaf = lines.iter().find(|line| line.starts_with("interface=") || line.starts_with("bind-"));
+        assert_eq!(deaf, None);
+    }
+    let everywhere = written("dnsmasq", &[]).unwrap();
+    assert!(everywhere.warnings.iter().any(|note| note.contains("a tftp-root of your own is replaced")));
+    let script = written("isc-dhcpd", &[]).unwrap().script;
+    let (before, within) = script.split_once("\nsubnet ").unwrap();
+    for word in ["authoritative;", "ping-check false;"] {
+        assert!(within.contains(word) && !before.contains(word), "{word} holds for the whole server");
+    }
+    assert!(!script.contains("ddns-update-style"));
+}
+
+#[test]
+fn a_named_tftp_server_is_the_one_even_if_it_is_the_router() {
+    for dialect in ["dnsmasq", "edgeos", "proxmox-sdn", "opnsense"] {
+        let own = written(dialect, &[]).unwrap().script;
+        assert!(own.contains("enable-tftp") && own.contains(",undionly.kpxe"), "{dialect}");
+        let named = written(dialect, &[("next_server", "10.0.0.1")]).unwrap().script;
+        assert!(!named.contains("enable-tftp"), "{dialect}");
+        assert!(named.contains(",undionly.kpxe,,10.0.0.1"), "{dialect}: {named}");
+        let http = written(dialect, &[("arch", "http-x64")]).unwrap().script;
+        assert!(!http.contains("enable-tftp"), "{dialect}");
+    }
 }
 
 #[test]
@@ -418,4 +516,20 @@ fn loaders_are_fetched_for_the_tftp_folder() {
         "{script}"
     );
     assert!(script.contains("'http://10.0.0.10:8080/boot/firmware/'\"$file\""), "{script}");
+
+    let folder = tempfile::tempdir().unwrap();
+    let script = script.replace("/var/lib/moxxie-tftp", &folder.path().display().to_string());
+    let run = |curl: &str| {
+        let script = format!("curl() {{ echo part > \"$3\"; {curl}; }}\n{script}");
+        let output = Command::new("/bin/sh").arg("-c").arg(script).output().unwrap();
+        let mut names: Vec<_> =
+            std::fs::read_dir(folder.path()).unwrap().map(|file| file.unwrap().file_name()).collect();
+        names.sort();
+        (output.status.code(), said(&output).lines().count(), names)
+    };
+    assert_eq!(run("return 22"), (Some(1), 4, vec![]), "nothing is fetched, and nothing is left half");
+    let (code, lines, names) = run("case $3 in *kpxe*) return 22 ;; esac");
+    assert_eq!((code, lines), (Some(1), 1));
+    assert_eq!(names, ["autoexec.ipxe", "ipxe-sb-shimx64.efi", "ipxe-sb.efi"]);
+    assert_eq!((run("true").0, run("true").2.len()), (Some(0), 4));
 }

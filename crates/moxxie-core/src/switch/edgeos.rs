@@ -4,7 +4,7 @@
 //! Source of the syntax: creeksidenetworks/ipxe, reference/edgerouter.cmd, a configuration in use.
 
 use super::dnsmasq::line::Line;
-use super::dnsmasq::{loaders, rules};
+use super::dnsmasq::{loaders, root_note, rules, tftp};
 use super::{Dialect, Guide, NameError, Network, Problem, Remarks, Written, served};
 use std::fmt;
 
@@ -51,7 +51,7 @@ impl Dialect for EdgeOs {
     fn reads(&self) -> &'static [&'static str] {
         &[
             "subnet",
-            "gateway",
+            "interface",
             "next_server",
             "tftp",
             "boot_url",
@@ -63,29 +63,41 @@ impl Dialect for EdgeOs {
         ]
     }
 
+    fn means(&self, key: &str) -> Option<&'static str> {
+        match key {
+            "interface" => Some(
+                "the router's interface towards the machines, such as eth1: its TFTP server hands out loaders there only",
+            ),
+            "next_server" => Some(loaders::MEANS_NEXT_SERVER),
+            "tftp" => Some("who hands out the loaders: switch (default) is this router, or moxxie"),
+            _ => None,
+        }
+    }
+
     fn write(&self, network: &Network) -> Result<Written, Problem> {
-        served::fits(network)?;
         let mut warnings = network.warnings.clone();
         warnings.extend(served::stage_note(network));
         warnings.push(
             "these rules hold for every network that this router serves: EdgeOS has no way to bind them to one".into(),
         );
         warnings.push(
-            "before pasting a changed script, paste the undo of the one before: EdgeOS keeps the lines that changed".into(),
+            "EdgeOS keeps old lines: before you paste a script with other values, paste the undo of the old one."
+                .into(),
         );
-        let own = loaders::is_own(network) && network.arches.iter().any(|arch| !arch.is_http());
+        warnings.push(
+            "use-dnsmasq changes the program that hands out addresses, where it was another: dynamic leases start anew, static \
+             mappings stay. Do it when nobody minds."
+                .into(),
+        );
+        warnings.extend(root_note(network));
+        let own = loaders::needed(network);
         let rules: Result<Vec<Line>, NameError> =
             rules::rules(network, None, loaders::server(network)).iter().map(|rule| rule.line()).collect();
         let mut lines = rules.map_err(|e| ("boot_url", e))?;
-        if own {
-            lines.push(Line::new("tftp-root").with(TFTP_ROOT));
-        }
         // Lines that another may have set before, last: the undo says so.
         let shared = lines.len();
         lines.push(Line::new("no-ping"));
-        if own {
-            lines.push(Line::new("enable-tftp"));
-        }
+        lines.extend(tftp(network, TFTP_ROOT)?);
         let values: Result<Vec<EdgeString>, NameError> =
             lines.iter().map(|line| EdgeString::new(&line.to_string())).collect();
         let values = values.map_err(|e| ("boot_url", e))?;
@@ -149,11 +161,13 @@ impl Dialect for EdgeOs {
                 "Look for errors between configure and commit: a refused commit leaves the router as it was.",
             ],
             undo: &[
-                "Paste the undo. It deletes exactly the lines that the script set.",
+                "Paste the undo. It deletes exactly the lines that the script set. no-ping, enable-tftp and tftp-no-fail may have been there before: leave those out then.",
+                "The rules are one set for all networks of the router: the undo takes them from all of them.",
                 "If use-dnsmasq was off before, also delete service dhcp-server use-dnsmasq: the script cannot know.",
             ],
             traps: &[
                 "use-dnsmasq changes the program that hands out addresses: dynamic leases start anew, static mappings stay. Do it when nobody minds.",
+                "A tftp-root that stood in the options before is replaced while the script's is there, unless interface= was given; then a plain enable-tftp reaches that interface only. With tftp=moxxie both stay.",
                 "Options of the other DHCP program (bootfile-name, bootfile-server, subnet-parameters) in the same shared network can send a second file name: delete them.",
                 "EdgeOS keeps every options line until it is deleted. Two generations of the script at once give two rules for one client, and dnsmasq takes the last.",
                 "Static leases are set as dnsmasq lines here, not as static-mapping. The address must not be mapped to another machine there.",

@@ -31,17 +31,19 @@ impl fmt::Display for DhcpdString {
     }
 }
 
-/// What tells options apart, before any network.
+/// What tells options apart, before any network. Declared twice with the same words is no error, so
+/// that two networks' files can stand beside each other (4.4.3-P1).
 const OPTIONS: &str = "\
-authoritative;
-ddns-update-style none;
-# An answer must not wait for a ping: iPXE gives up when many machines start at once.
-ping-check false;
-
 option moxxie-arch code 93 = array of unsigned integer 16;
 option space ipxe;
 option ipxe-encap-opts code 175 = encapsulate ipxe;
 option ipxe.no-pxedhcp code 176 = unsigned integer 8;
+";
+
+/// Within the subnet, so that other networks stay as they are.
+const MANNERS: &str = "  authoritative;
+  # An answer must not wait for a ping: iPXE gives up when many machines start at once.
+  ping-check false;
 ";
 
 /// One chain, so that exactly one branch is taken, and iPXE's comes first.
@@ -109,11 +111,22 @@ impl Dialect for IscDhcpd {
         ]
     }
 
+    fn means(&self, key: &str) -> Option<&'static str> {
+        match key {
+            "interface" => Some("the computer's interface towards the machines, for INTERFACESv4"),
+            "pool" => Some(served::MEANS_POOL),
+            "tftp" => Some(served::MEANS_TFTP),
+            _ => None,
+        }
+    }
+
     fn write(&self, network: &Network) -> Result<Written, Problem> {
-        served::fits(network)?;
         let range = served::range(network)?;
         let mut warnings = network.warnings.clone();
-        warnings.push("ISC dhcpd is not maintained since 2022: Kea and dnsmasq do the same and are".into());
+        warnings.push(
+            "ISC dhcpd has had no maintainer since 2022. Kea and dnsmasq do the same job and are maintained."
+                .into(),
+        );
         warnings.extend(served::stage_note(network));
         warnings.extend(served::tftp_note(network, "ISC dhcpd"));
         let interface = match &network.interface {
@@ -123,12 +136,14 @@ impl Dialect for IscDhcpd {
         let listen = interface
             .map(|name| format!("/etc/default/isc-dhcp-server has to say INTERFACESv4={name}"))
             .unwrap_or_default();
+        let file = format!("/etc/dhcp/moxxie-{}.conf", network.label());
+        let include = format!("include \"{file}\";");
         let mut script = Remarks {
             mark: "#",
             title: self.title(),
             apply: &[
-                "Save as /etc/dhcp/moxxie.conf and add this line at the end of /etc/dhcp/dhcpd.conf:",
-                "include \"/etc/dhcp/moxxie.conf\";",
+                &format!("Save as {file} and add this line at the end of /etc/dhcp/dhcpd.conf:"),
+                &include,
                 "then: dhcpd -t -cf /etc/dhcp/dhcpd.conf && systemctl restart isc-dhcp-server",
                 &listen,
             ],
@@ -140,6 +155,7 @@ impl Dialect for IscDhcpd {
             network.subnet.network(),
             network.subnet.netmask()
         ));
+        script.push_str(MANNERS);
         for gap in served::gaps(range, network) {
             script.push_str(&format!("  range {} {};\n", gap.first, gap.last));
         }
@@ -161,9 +177,9 @@ impl Dialect for IscDhcpd {
         }
         Ok(Written {
             script,
-            undo: "sed -i '\\|^include \"/etc/dhcp/moxxie.conf\";$|d' /etc/dhcp/dhcpd.conf\n\
-                   rm -f /etc/dhcp/moxxie.conf\nsystemctl restart isc-dhcp-server\n"
-                .into(),
+            undo: format!(
+                "sed -i '\\|^{include}$|d' /etc/dhcp/dhcpd.conf\nrm -f {file}\nsystemctl restart isc-dhcp-server\n"
+            ),
             warnings,
             verify: vec![
                 "dhcpd -t -cf /etc/dhcp/dhcpd.conf".into(),
@@ -182,24 +198,24 @@ impl Dialect for IscDhcpd {
     fn guide(&self) -> Guide {
         Guide {
             needs: &[
-                "ISC dhcpd 4.4 (Debian: isc-dhcp-server) on a computer with an address in the machines' network. It is not maintained since 2022: take Kea or dnsmasq for anything new.",
+                "ISC dhcpd 4.4 (Debian: isc-dhcp-server) on a computer with an address in the machines' network. It has had no maintainer since 2022: take Kea or dnsmasq for anything new.",
                 "No other DHCP server in that network, and no declaration of the same subnet in dhcpd.conf.",
                 "A TFTP server for the loaders, since dhcpd has none: Moxxie's (tftp=moxxie) or another (next_server=).",
                 "The loaders, imported into Moxxie with moxxie firmware import.",
             ],
             apply: &[
-                "Save the script as /etc/dhcp/moxxie.conf and add include \"/etc/dhcp/moxxie.conf\"; at the end of /etc/dhcp/dhcpd.conf, once.",
+                "Save the script under the name that its head says, such as /etc/dhcp/moxxie-10-0-0-0.conf, and add its include line at the end of /etc/dhcp/dhcpd.conf, once. Each network has a file of its own.",
                 "Name the interface in /etc/default/isc-dhcp-server: INTERFACESv4=\"eth0\".",
                 "Run dhcpd -t -cf /etc/dhcp/dhcpd.conf, then systemctl restart isc-dhcp-server.",
             ],
             undo: &[
-                "Remove the include line and the file, and restart. Leases that were given run out by themselves.",
+                "Remove the include line and the file, and restart. Nothing else was changed. Leases that were given run out by themselves.",
             ],
             traps: &[
                 "dhcpd -t accepts what never matches: option arch = 16, iPXE without quotes, a file name that is longer than its field. Look at the wire with moxxie doctor dhcp.",
                 "A filename outside of the subnet, or in a host or group, is a second one: iPXE then loads its loader again. Remove it.",
-                "authoritative, ping-check and ddns-update-style hold for the whole server.",
-                "Where dhcpd.conf defines option space ipxe already, keep one of the two definitions.",
+                "authoritative and ping-check stand within the subnet. What holds for the whole server are the names of options, and fixed addresses, whose host entries begin with moxxie-.",
+                "Where dhcpd.conf defines option space ipxe with other numbers, keep one of the two definitions.",
             ],
             checked: &[
                 "Checked against ISC dhcpd 4.4.3-P1: dhcpd -t on every golden file, and twelve kinds of clients sent as packets.",

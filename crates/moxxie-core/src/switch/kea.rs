@@ -5,6 +5,7 @@
 //! have (`0x7` never matches two bytes); a reservation's file would override iPXE's class, so
 //! reservations have none; a class's `boot-file-name` stands in the BOOTP header.
 
+use super::dnsmasq::rules::tag;
 use super::{Arch, Dialect, Guide, NameError, Network, Problem, Remarks, Stage, Written, served};
 use serde::{Serialize, Serializer};
 use std::net::Ipv4Addr;
@@ -12,6 +13,16 @@ use std::net::Ipv4Addr;
 /// Kea.
 #[derive(Debug)]
 pub struct Kea;
+
+const UNDO: &str = "\
+if [ -e /etc/kea/kea-dhcp4.conf.before-moxxie ]; then
+    mv /etc/kea/kea-dhcp4.conf.before-moxxie /etc/kea/kea-dhcp4.conf
+    systemctl restart kea-dhcp4-server
+else
+    systemctl stop kea-dhcp4-server
+    rm -f /etc/kea/kea-dhcp4.conf
+fi
+";
 
 const IPXE: &str = "moxxie-ipxe";
 
@@ -68,7 +79,7 @@ struct Leases {
 #[derive(Serialize)]
 #[serde(rename_all = "kebab-case")]
 struct Class {
-    name: &'static str,
+    name: String,
     test: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     next_server: Option<Ipv4Addr>,
@@ -111,15 +122,9 @@ struct Reservation {
     hostname: KeaText,
 }
 
-fn class_name(arch: Arch) -> &'static str {
-    match arch {
-        Arch::Bios => "moxxie-bios",
-        Arch::Ia32 => "moxxie-efi32",
-        Arch::X64 => "moxxie-efi64",
-        Arch::Arm64 => "moxxie-arm64",
-        Arch::HttpX64 => "moxxie-http64",
-        Arch::HttpArm64 => "moxxie-httparm",
-    }
+/// The tags of dnsmasq, as Kea's classes are written.
+fn class_name(arch: Arch) -> String {
+    tag(arch).replace('_', "-")
 }
 
 /// iPXE first, because the others name it.
@@ -129,7 +134,7 @@ fn classes(network: &Network) -> Result<Vec<Class>, NameError> {
         Stage::Auto | Stage::Class => Some(KeaText::new(network.boot_url.as_str())?),
     };
     let mut classes = vec![Class {
-        name: IPXE,
+        name: IPXE.to_owned(),
         test: "option[77].hex == 'iPXE' or option[175].exists".to_owned(),
         next_server: None,
         boot_file_name: menu,
@@ -176,7 +181,8 @@ fn file(network: &Network) -> Result<File, Problem> {
             valid_lifetime: 3600,
             client_classes: classes(network).map_err(|e| ("boot_url", e))?,
             subnet4: [Subnet {
-                id: 1,
+                // One for each network, so that two can stand in one file.
+                id: network.subnet.network().into(),
                 subnet: network.subnet.to_string(),
                 pools: [PoolRange { pool: format!("{} - {}", range.first, range.last) }],
                 option_data: [
@@ -220,8 +226,16 @@ impl Dialect for Kea {
         ]
     }
 
+    fn means(&self, key: &str) -> Option<&'static str> {
+        match key {
+            "interface" => Some("the computer's interface towards the machines; default: Kea answers on all"),
+            "pool" => Some(served::MEANS_POOL),
+            "tftp" => Some(served::MEANS_TFTP),
+            _ => None,
+        }
+    }
+
     fn write(&self, network: &Network) -> Result<Written, Problem> {
-        served::fits(network)?;
         let mut warnings = network.warnings.clone();
         warnings.extend(served::stage_note(network));
         warnings.extend(served::tftp_note(network, "Kea"));
@@ -235,7 +249,7 @@ impl Dialect for Kea {
                 "Keep what is there: cp -n /etc/kea/kea-dhcp4.conf /etc/kea/kea-dhcp4.conf.before-moxxie",
                 "Save as /etc/kea/kea-dhcp4.conf, then:",
                 "kea-dhcp4 -t /etc/kea/kea-dhcp4.conf && systemctl restart kea-dhcp4-server",
-                "For a Kea that serves other networks: put client-classes and subnet4 into its file instead, with an id of its own.",
+                "For a Kea that serves other networks: put client-classes and subnet4 into its file instead, and the classes once.",
             ],
         }
         .head(network, &warnings);
@@ -245,8 +259,7 @@ impl Dialect for Kea {
         script.push('\n');
         Ok(Written {
             script,
-            undo: "mv /etc/kea/kea-dhcp4.conf.before-moxxie /etc/kea/kea-dhcp4.conf\nsystemctl restart kea-dhcp4-server\n"
-                .into(),
+            undo: UNDO.into(),
             warnings,
             verify: vec![
                 "kea-dhcp4 -t /etc/kea/kea-dhcp4.conf".into(),
@@ -272,17 +285,18 @@ impl Dialect for Kea {
             ],
             apply: &[
                 "Keep a copy of /etc/kea/kea-dhcp4.conf as kea-dhcp4.conf.before-moxxie, as the head of the script says.",
-                "Save the script as /etc/kea/kea-dhcp4.conf. Where Kea serves other networks too, put its client-classes and its subnet into the file that is there.",
+                "Save the script as /etc/kea/kea-dhcp4.conf. Where Kea serves other networks too, Moxxie's or not, saving it would end their service: put its client-classes and its subnet into the file that is there, the classes once.",
                 "Run kea-dhcp4 -t on it, then systemctl restart kea-dhcp4-server.",
             ],
             undo: &[
-                "Put the copy back and restart. In a merged file, remove the classes whose names begin with moxxie- and the subnet.",
+                "Put the copy back and restart; the script is a whole file, so all of what stood there returns. Where there was no file before, it is removed.",
+                "In a merged file, remove the subnet, and with the last one of Moxxie's the classes whose names begin with moxxie-.",
             ],
             traps: &[
                 "kea-dhcp4 -t fails when the interface does not exist yet, and Kea then starts without answering: name one that is up, or leave interface= out.",
                 "A boot-file-name in a host reservation overrides iPXE's class, and iPXE loads itself for ever. The generated reservations have none; keep it so.",
                 "The first class that fits gives the file. Put classes of your own that set boot-file-name behind Moxxie's, and not over the same clients.",
-                "In a merged file the classes hold for all subnets of this Kea.",
+                "In a merged file the classes hold for all subnets of this Kea. Two of Moxxie's networks share them, so both have to have the same loaders, TFTP server and menu.",
                 "kea-dhcp4 -t accepts tests that never match, such as option[93].hex == 0x7: two bytes need four digits.",
                 "Debian's Kea runs under AppArmor, which lets it read its configuration below /etc/kea only.",
             ],

@@ -17,12 +17,28 @@ pub struct OpenWrt;
 /// On the router's flash, where loaders survive a restart.
 const TFTP_ROOT: &str = "/srv/moxxie-tftp";
 
-/// Removes every section of Moxxie's but the memory of what was there before.
-const CLEAR: &str = "\
-for section in $(uci -q show dhcp | sed -n 's/^dhcp\\.\\(moxxie_[a-z0-9_]*\\)=.*/\\1/p'); do
-    [ \"$section\" = moxxie_before ] || uci -q delete \"dhcp.$section\"
-done
-";
+/// Which loaders in the TFTP folder Moxxie put there, for a folder that somebody else uses too.
+const LIST: &str = ".moxxie";
+
+/// Removes every section of Moxxie's but the memory of what was there before, and the fixed addresses
+/// of other networks.
+fn clear(network: &Network) -> String {
+    format!(
+        "for section in $(uci -q show dhcp | sed -n 's/^dhcp\\.\\(moxxie_[a-z0-9_]*\\)=.*/\\1/p'); do\n    \
+         case $section in\n        \
+         moxxie_before) ;;\n        \
+         {}*) uci -q delete \"dhcp.$section\" ;;\n        \
+         moxxie_host_*) ;;\n        \
+         *) uci -q delete \"dhcp.$section\" ;;\n    \
+         esac\ndone\n",
+        hosts(network)
+    )
+}
+
+/// What the names of this network's fixed addresses begin with.
+fn hosts(network: &Network) -> String {
+    format!("moxxie_host_{}_", network.label().replace('-', "_"))
+}
 
 /// The settings of dnsmasq's own section that the script changes.
 const KEYS: &str = "noping enable_tftp tftp_root";
@@ -76,7 +92,7 @@ fn section(rule: &Rule, network: &Network) -> Result<Section, NameError> {
         }
         Rule::Boot { name, when, file, .. } => boot(&format!("{name}_boot"), when, file, network),
         Rule::Host(lease) => {
-            let name = format!("moxxie_host_{}", lease.mac.hyphenated().replace('-', ""));
+            let name = format!("{}{}", hosts(network), lease.mac.hyphenated().replace('-', ""));
             Section::new(&name, "host")?
                 .put(&name, "mac", &lease.mac.to_string())?
                 .put(&name, "ip", &lease.address.to_string())?
@@ -123,12 +139,27 @@ impl Dialect for OpenWrt {
         ]
     }
 
+    fn means(&self, key: &str) -> Option<&'static str> {
+        match key {
+            "gateway" => Some(
+                "the router's own address in the machines' network, where it hands out the loaders; default: the first of the subnet",
+            ),
+            "next_server" => {
+                Some("the TFTP server's address; default: the router, or Moxxie with tftp=moxxie")
+            }
+            "tftp" => Some("who hands out the loaders: switch (default) is this router, or moxxie"),
+            _ => None,
+        }
+    }
+
     fn write(&self, network: &Network) -> Result<Written, Problem> {
-        served::fits(network)?;
         let mut warnings = network.warnings.clone();
         warnings.extend(served::stage_note(network));
-        warnings.push("these rules hold for every network that this router's dnsmasq serves".into());
-        let own = loaders::is_own(network) && network.arches.iter().any(|arch| !arch.is_http());
+        warnings.push(
+            "these rules hold for every network that this router's dnsmasq serves, and replace those of Moxxie's script for another"
+                .into(),
+        );
+        let own = loaders::needed(network);
         if own {
             warnings.push(format!(
                 "loaders are fetched into {TFTP_ROOT}, or into the TFTP folder that dnsmasq has already; about three megabytes of flash"
@@ -140,7 +171,7 @@ impl Dialect for OpenWrt {
             apply: &["Paste into a root shell of the router (ssh root@ROUTER). Running it again gives the same state."],
         }
         .head(network, &warnings);
-        script.push_str(CLEAR);
+        script.push_str(&clear(network));
         script.push_str(&remember());
         script.push_str("uci set 'dhcp.@dnsmasq[0].noping=1'\n");
         if own {
@@ -153,7 +184,10 @@ impl Dialect for OpenWrt {
             script.push_str(&section(rule, network).map_err(|e| ("boot_url", e))?.0);
         }
         script.push_str("uci commit dhcp\n/etc/init.d/dnsmasq restart\n");
-        let mut undo = CLEAR.to_owned();
+        let mut undo = clear(network);
+        if own {
+            undo.push_str(&untftp());
+        }
         undo.push_str(&restore());
         undo.push_str("uci commit dhcp\n/etc/init.d/dnsmasq restart\n");
         if own {
@@ -190,9 +224,11 @@ impl Dialect for OpenWrt {
                 "Read what uci show dhcp | grep moxxie says, and make a machine start.",
             ],
             undo: &[
-                "Paste the undo. It removes the sections whose names begin with moxxie_ and gives dnsmasq's own section the values back that the script had found.",
+                "Paste the undo. It removes the sections whose names begin with moxxie_ and the loaders that the script fetched, and gives dnsmasq's own section the values back that the script had found.",
+                "The rules are one set for all networks of the router: the undo takes them from all of them. Fixed addresses of another network stay until its own undo.",
             ],
             traps: &[
+                "The script changes noping, enable_tftp and tftp_root in dnsmasq's own section; it writes down first what they were. A TFTP folder that is set there stays, and so do files of the same names in it: the script says which it left alone.",
                 "OpenWrt without the config match section (before 21.02) skips the rules for kinds of clients without a word: update it.",
                 "A dhcp_boot in dnsmasq's own section, or a boot section without networkid, reaches plain clients too. Debian's installer runs such a URL as its preseed file: remove it.",
                 "A router with odhcpd as its main DHCP server (uci get dhcp.odhcpd.maindhcp says 1) does not read these sections for IPv4.",
@@ -229,12 +265,30 @@ fn restore() -> String {
     )
 }
 
-/// The TFTP server in dnsmasq, and its files. A folder that somebody has chosen stays.
+/// The TFTP server in dnsmasq, and its files. A folder that somebody has chosen stays, and so do the
+/// files in it that are not on Moxxie's list.
 fn tftp(network: &Network) -> Result<String, NameError> {
-    let fetch = loaders::fetch(network, TFTP_ROOT, "", "wget -q -O")?;
-    let (first, rest) = fetch.split_once('\n').unwrap_or_default();
+    let (before, steps) = loaders::fetching(network, TFTP_ROOT, "", "wget -q -O")?;
+    let (first, rest) = before.split_once('\n').unwrap_or_default();
     Ok(format!(
-        "{first}\nbefore=$(uci -q get 'dhcp.@dnsmasq[0].tftp_root') && folder=$before\n{rest}\
+        "{first}\nbefore=$(uci -q get 'dhcp.@dnsmasq[0].tftp_root') && folder=$before\n{rest}    \
+         if [ -e \"$folder/$file\" ] && ! grep -qsxF \"$file\" \"$folder/{LIST}\"; then\n        \
+         echo \"moxxie: $folder/$file is yours and stays: take tftp=moxxie\" >&2\n        \
+         continue\n    \
+         fi\n{steps}    \
+         [ ! -e \"$folder/$file\" ] || grep -qsxF \"$file\" \"$folder/{LIST}\" || echo \"$file\" >> \"$folder/{LIST}\"\n\
+         done\n\
          uci set 'dhcp.@dnsmasq[0].enable_tftp=1'\nuci set \"dhcp.@dnsmasq[0].tftp_root=$folder\"\n"
     ))
+}
+
+/// Takes away what [`tftp`] fetched, while the folder is still set.
+fn untftp() -> String {
+    format!(
+        "folder=$(uci -q get 'dhcp.@dnsmasq[0].tftp_root')\n\
+         if [ -f \"$folder/{LIST}\" ]; then\n    \
+         while read -r file; do rm -f \"$folder/$file\"; done < \"$folder/{LIST}\"\n    \
+         rm -f \"$folder/{LIST}\"\n\
+         fi\n"
+    )
 }

@@ -1,12 +1,12 @@
 //! Proxmox VE's software-defined network: a zone with DHCP runs a dnsmasq of its own, `dnsmasq@ZONE`,
 //! which reads `/etc/dnsmasq.d/ZONE/*.conf`. Proxmox rewrites `00-default.conf` and deletes `10-*`
-//! only, so a file `50-moxxie.conf` stays.
+//! only, so a file of another name stays.
 //!
 //! Source: proxmox/pve-network, src/PVE/Network/SDN/Dhcp/Dnsmasq.pm: ranges are `static` with the
 //! subnet's id as their tag, and `dhcp-ignore=tag:!known` leaves unknown machines without an answer.
 
 use super::dnsmasq::line::{Line, Tag};
-use super::dnsmasq::{TFTP_ROOT, loaders, rules, tftp};
+use super::dnsmasq::{TFTP_ROOT, empty_root, loaders, rules, tftp};
 use super::{Dialect, Guide, NameError, Network, Problem, Remarks, Written, served};
 
 /// Proxmox SDN.
@@ -29,8 +29,8 @@ impl Dialect for ProxmoxSdn {
     fn reads(&self) -> &'static [&'static str] {
         &[
             "subnet",
-            "gateway",
             "dhcp_server",
+            "interface",
             "next_server",
             "tftp",
             "boot_url",
@@ -42,8 +42,23 @@ impl Dialect for ProxmoxSdn {
         ]
     }
 
+    fn means(&self, key: &str) -> Option<&'static str> {
+        match key {
+            "dhcp_server" => {
+                Some("the SDN zone's name; without it the script says ZONE and reaches all its subnets")
+            }
+            "interface" => {
+                Some("the subnet's virtual network (VNet): loaders are handed out by TFTP there only")
+            }
+            "next_server" => Some(loaders::MEANS_NEXT_SERVER),
+            "tftp" => Some(
+                "who hands out the loaders: switch (default) is the zone's dnsmasq on each node, or moxxie",
+            ),
+            _ => None,
+        }
+    }
+
     fn write(&self, network: &Network) -> Result<Written, Problem> {
-        served::fits(network)?;
         let zone = zone(network)?;
         let mut warnings = network.warnings.clone();
         warnings.extend(served::stage_note(network));
@@ -51,7 +66,7 @@ impl Dialect for ProxmoxSdn {
             // The tag that Proxmox gives to the subnet's range: the subnet's id.
             Some(zone) => {
                 let id = format!("{zone}-{}-{}", network.subnet.network(), network.subnet.prefix_len());
-                Some(Tag::foreign(&id).map_err(|e| ("dhcp_server", e))?)
+                Some(Tag::named(&id).map_err(|e| ("dhcp_server", e))?)
             }
             None => {
                 warnings.push(
@@ -74,13 +89,13 @@ impl Dialect for ProxmoxSdn {
                     .into(),
             );
         }
-        let own = !tftp(network).is_empty();
+        let own = loaders::needed(network);
         if own {
             warnings.push(format!(
                 "loaders come from {TFTP_ROOT} on the node that the guest runs on: run moxxie-loaders.sh on each node, or give tftp=moxxie"
             ));
         }
-        let file = format!("/etc/dnsmasq.d/{zone}/50-moxxie.conf");
+        let file = format!("/etc/dnsmasq.d/{zone}/50-moxxie-{}.conf", network.label());
         let save = format!("Save as {file} on every node of the zone, then:");
         let restart = format!("systemctl restart dnsmasq@{zone}");
         let mut script =
@@ -92,14 +107,14 @@ impl Dialect for ProxmoxSdn {
                 .map(|rule| rule.line())
                 .collect();
         lines.extend(rules.map_err(|e| ("boot_url", e))?);
-        lines.extend(tftp(network));
+        lines.extend(tftp(network, TFTP_ROOT)?);
         for line in lines {
             script.push_str(&format!("{line}\n"));
         }
         let mut undo = format!("rm -f {file}\nsystemctl restart dnsmasq@{zone}\n");
         let mut companions = Vec::new();
         if own {
-            undo.push_str(&format!("rm -rf {TFTP_ROOT}\n"));
+            undo.push_str(&empty_root());
             companions.push(loaders::companion(network, TFTP_ROOT).map_err(|e| ("boot_url", e))?);
         }
         Ok(Written {
@@ -129,15 +144,18 @@ impl Dialect for ProxmoxSdn {
                 "Guests of the zone reach Moxxie's address; a simple zone needs SNAT or a route for that.",
             ],
             apply: &[
-                "Save the script as /etc/dnsmasq.d/ZONE/50-moxxie.conf on every node.",
+                "Save the script on every node under the name that its head says, such as /etc/dnsmasq.d/ZONE/50-moxxie-10-0-0-0.conf: each subnet of a zone has a file of its own.",
                 "With tftp=switch, run moxxie-loaders.sh on every node. tftp=moxxie needs no files on the nodes.",
                 "Run systemctl restart dnsmasq@ZONE on every node. Applying SDN changes later keeps the file: Proxmox rewrites 00-default.conf and deletes 10-*.conf only.",
             ],
-            undo: &["Remove /etc/dnsmasq.d/ZONE/50-moxxie.conf on every node and restart dnsmasq@ZONE."],
+            undo: &[
+                "Remove the subnet's file on every node and restart dnsmasq@ZONE. The folder /var/lib/moxxie-tftp goes with the last file that names it. Nothing else was changed.",
+            ],
             traps: &[
                 "A guest without a lease is one that the zone's IPAM does not know: its network card was made before the zone had DHCP, or it is no guest. Make the card anew, or use leases=static.",
                 "The file must not have a dhcp-range: Proxmox's ranges are static, and a second one would hand out addresses that its IPAM does not know.",
                 "dhcp_server= is the zone, not the virtual network: the rules hang on the tag ZONE-SUBNET-BITS, and with a wrong name no machine gets a file.",
+                "no-ping, dhcp-no-override and, with tftp=switch and without interface=, the TFTP folder hold for all subnets of the zone: boot files of the others stand in the BOOTP header from now on, which cuts them after 127 bytes.",
                 "Guests' network cards have an iPXE in their ROM. It gets the menu at once and no loader from TFTP.",
             ],
             checked: &[

@@ -1,26 +1,14 @@
 //! What the DHCP servers have in common: the addresses they hand out, and what to say about loaders,
 //! the second stage and fixed addresses.
 
-use super::{Arch, BootUrl, Network, Pool, Problem, Range, Stage, Tftp};
+use super::{KNOWS_AUTOEXEC, Network, Pool, Problem, Range, Stage, Tftp};
 use std::net::Ipv4Addr;
 
-/// The URLs that UEFI HTTP boot gets are longer than the menu's, and have to fit the same field.
-pub(super) fn fits(network: &Network) -> Result<(), Problem> {
-    let long = |arch: &&Arch| arch.is_http() && network.loader(**arch).len() > BootUrl::MAX;
-    match network.arches.iter().find(long) {
-        None => Ok(()),
-        Some(arch) => Err(Problem::new(
-            "boot_url",
-            format!(
-                "{} has {} bytes, and DHCP has room for {}: give a shorter host, or arch= without {}",
-                network.loader(*arch),
-                network.loader(*arch).len(),
-                BootUrl::MAX,
-                arch.name()
-            ),
-        )),
-    }
-}
+/// What `pool=` means to a server whose range is written here.
+pub(super) const MEANS_POOL: &str = "the addresses to hand out, such as 10.0.0.100-10.0.0.199; default: the upper half of the subnet, without addresses that are taken";
+
+/// What `tftp=` means to a server that has no TFTP server itself.
+pub(super) const MEANS_TFTP: &str = "who hands out the loaders: switch (default) is the TFTP server at next_server=, which you run, or moxxie";
 
 /// The range to hand out. A pool's name means nothing to a server that is given addresses.
 pub(super) fn range(network: &Network) -> Result<Range, Problem> {
@@ -58,9 +46,9 @@ pub(super) fn gaps(range: Range, network: &Network) -> Vec<Range> {
 pub(super) fn stage_note(network: &Network) -> Option<String> {
     (network.stage2 == Stage::Embedded).then(|| {
         format!(
-            "stage2=embedded: iPXE gets no file by DHCP. BIOS loaders need the script of {0}/boot/firmware/embed.ipxe \
-             built in, UEFI loaders find autoexec.ipxe beside themselves, and a network card whose ROM is iPXE finds no \
-             menu. stage2=class has none of these limits here.",
+            "stage2=embedded: DHCP does not tell iPXE of the menu. BIOS loaders need the script of \
+             {0}/boot/firmware/embed.ipxe built in. UEFI loaders fetch {0}/boot/firmware/autoexec.ipxe, which has to lie \
+             beside them ({KNOWS_AUTOEXEC}). A network card whose ROM is iPXE finds no menu.",
             network.boot_url.origin()
         )
     })

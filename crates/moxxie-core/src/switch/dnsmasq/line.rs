@@ -72,12 +72,17 @@ impl Tag {
         Tag(format!("!{name}"))
     }
 
-    /// A tag that somebody else sets.
-    pub(crate) fn foreign(name: &str) -> Result<Tag, NameError> {
+    /// A tag whose name was made up elsewhere: by another program, or out of a network's address.
+    pub(crate) fn named(name: &str) -> Result<Tag, NameError> {
         match name.chars().all(|c| c.is_ascii_alphanumeric() || "._-".contains(c)) && !name.is_empty() {
             true => Ok(Tag(name.to_owned())),
             false => Err(NameError(format!("{name:?} cannot be a tag of dnsmasq"))),
         }
+    }
+
+    /// What gives it to a client.
+    pub(crate) fn set(&self) -> Field {
+        Field(format!("set:{}", self.0))
     }
 
     /// Its name, with the `!` of [`Tag::lacks`].
@@ -169,9 +174,9 @@ mod tests {
     #[test]
     fn tags() {
         assert_eq!(Line::new("a").with(&Tag::lacks("b")).with(7).to_string(), "a=tag:!b,7");
-        assert!(Tag::foreign("zone-10.0.0.0-24").is_ok());
+        assert!(Tag::named("zone-10.0.0.0-24").is_ok());
         for bad in ["", "a,b", "a b", "!a", "a\"", "a\n"] {
-            assert!(Tag::foreign(bad).is_err(), "{bad:?}");
+            assert!(Tag::named(bad).is_err(), "{bad:?}");
         }
     }
 }

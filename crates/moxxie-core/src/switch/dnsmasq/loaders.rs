@@ -24,10 +24,19 @@ impl fmt::Display for ShellWord {
     }
 }
 
+/// What `next_server=` means to every device with dnsmasq in it.
+pub(crate) const MEANS_NEXT_SERVER: &str =
+    "the TFTP server's address; default: the device itself, or Moxxie with tftp=moxxie";
+
 /// Whether the device's own dnsmasq is the TFTP server: with `tftp=switch`, unless `next_server`
 /// names one, be it the default.
 pub(crate) fn is_own(network: &Network) -> bool {
     network.tftp == Tftp::Switch && !network.next_server_given
+}
+
+/// Whether that server has anything to hand out: UEFI HTTP boot fetches from Moxxie.
+pub(crate) fn needed(network: &Network) -> bool {
+    is_own(network) && network.arches.iter().any(|arch| !arch.is_http())
 }
 
 /// Who hands out loaders, as `dhcp-boot` wants it: nobody named is dnsmasq's own address, whichever
@@ -38,29 +47,47 @@ pub(crate) fn server(network: &Network) -> Option<Ipv4Addr> {
 
 /// Shell commands that fill `folder` from Moxxie, each with `sudo` before it where the shell is not
 /// root's. A file appears under its name only when it is whole; running this again fetches newer
-/// loaders.
+/// loaders. They end no shell, because they are pasted into one: `missing` says whether one is.
 pub(crate) fn fetch(network: &Network, folder: &str, sudo: &str, get: &str) -> Result<String, NameError> {
+    let (before, steps) = fetching(network, folder, sudo, get)?;
+    Ok(format!("{before}{steps}done\n"))
+}
+
+/// [`fetch`] in two parts, up to the loop's first line and its steps without `done`, for who has more to do there.
+pub(crate) fn fetching(
+    network: &Network,
+    folder: &str,
+    sudo: &str,
+    get: &str,
+) -> Result<(String, String), NameError> {
     let names: Result<Vec<String>, NameError> =
         network.files(&network.arches).iter().map(|file| Ok(ShellWord::new(file)?.to_string())).collect();
     let names = names?.join(" ");
     let origin = ShellWord::new(&format!("{}/boot/firmware/", network.boot_url.origin()))?;
     let folder = ShellWord::new(folder)?;
-    Ok(format!(
+    let before = format!(
         "folder={folder}\n\
+         missing=\n\
          {sudo}mkdir -p \"$folder\"\n\
-         for file in {names}; do\n    \
-         {sudo}{get} \"$folder/$file.part\" {origin}\"$file\" &&\n        \
-         {sudo}mv \"$folder/$file.part\" \"$folder/$file\" ||\n        \
-         echo \"moxxie: $file was not fetched\" >&2\n\
-         done\n"
-    ))
+         for file in {names}; do\n"
+    );
+    let steps = format!(
+        "    if {sudo}{get} \"$folder/$file.part\" {origin}\"$file\"; then\n        \
+         {sudo}mv \"$folder/$file.part\" \"$folder/$file\"\n    \
+         else\n        \
+         {sudo}rm -f \"$folder/$file.part\"\n        \
+         missing=1\n        \
+         echo \"moxxie: $file was not fetched\" >&2\n    \
+         fi\n"
+    );
+    Ok((before, steps))
 }
 
-/// [`fetch`] as a file of its own.
+/// [`fetch`] as a file of its own, which fails when a file was not fetched.
 pub(crate) fn companion(network: &Network, folder: &str) -> Result<(String, String), NameError> {
     let about = "Fetches the loaders from Moxxie into dnsmasq's TFTP folder. Run it as root, and again after moxxie firmware import.";
-    let text =
-        format!("#!/bin/sh\n{}{}", comment_block("#", about), fetch(network, folder, "", "curl -fsS -o")?);
+    let fetch = fetch(network, folder, "", "curl -fsS -o")?;
+    let text = format!("#!/bin/sh\n{}{fetch}[ -z \"$missing\" ] || exit 1\n", comment_block("#", about));
     Ok(("moxxie-loaders.sh".to_owned(), text))
 }
 

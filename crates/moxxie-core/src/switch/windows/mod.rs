@@ -31,16 +31,23 @@ impl Dialect for Windows {
         &["subnet", "next_server", "tftp", "boot_url", "arch", "secure_boot", "loader", "stage2", "leases"]
     }
 
+    fn means(&self, key: &str) -> Option<&'static str> {
+        match key {
+            "next_server" => Some(
+                "the TFTP server's address; default: the first address of the subnet, or Moxxie with tftp=moxxie",
+            ),
+            "tftp" => Some(served::MEANS_TFTP),
+            _ => None,
+        }
+    }
+
     fn write(&self, network: &Network) -> Result<Written, Problem> {
         let mut warnings = network.warnings.clone();
         warnings.extend(served::tftp_note(network, "Windows DHCP"));
-        warnings.push("options 60, 66 and 67 of the whole scope are removed, because they reach every machine and contradict the policies; the script shows them and saves them for the undo".into());
-        match network.stage2 {
-            Stage::Embedded => warnings.push(format!(
-                "stage2=embedded: iPXE gets its own file again and must not ask DHCP for the menu: BIOS loaders need embed.ipxe inside, UEFI loaders autoexec.ipxe beside them ({}/boot/firmware/)",
-                network.boot_url.origin()
-            )),
-            _ => warnings.push("iPXE is told apart by its user class, which it sends without the length byte of RFC 3004; if a machine loads iPXE again and again, this server does not match that: use stage2=embedded".into()),
+        warnings.push("options 60 and 67 of the whole scope are removed, because they reach every machine and contradict the policies; the script shows them and saves them for the undo. Option 66 stays, because telephones use it: the policies have their own".into());
+        match served::stage_note(network) {
+            Some(note) => warnings.push(note),
+            None => warnings.push("iPXE is told apart by its user class, which it sends without the length byte of RFC 3004; if a machine loads iPXE again and again, this server does not match that: use stage2=embedded".into()),
         }
         let apply = &[
             "Save as moxxie.ps1 and run it as administrator on the DHCP server. Running it again does no harm.",
@@ -62,7 +69,7 @@ impl Dialect for Windows {
                     "Get-DhcpServerv4OptionValue -ScopeId {} -PolicyName NAME, for each of them",
                     network.subnet.network()
                 ),
-                "moxxie doctor dhcp --interface eth0, on a computer in the machines' network".into(),
+                served::doctor(network),
             ],
             sources: vec![
                 "MicrosoftDocs/windows-powershell-docs, DhcpServer (winserver2025)",
@@ -169,11 +176,11 @@ const GUIDE: Guide = Guide {
         "With DHCP failover, run Invoke-DhcpServerv4FailoverReplication afterwards; classes have to be made on the partner, too.",
     ],
     undo: &[
-        "Run the undo script on the same server: it removes policies, reservations and classes that are named or described as Moxxie's, and sets the saved scope options again.",
+        "Run the undo script on the same server: it removes policies, reservations and classes that are named or described as Moxxie's, and sets the saved scope options again. The saved values are those of before the first run.",
     ],
     traps: &[
         "WDS on the same server sets option 60 to PXEClient for everybody: machines then ask port 4011 and stop there (PXE-E55).",
-        "Options 60, 66 and 67 of the scope or the whole server contradict the policies: the script removes those of the scope and only warns of the server's.",
+        "Options 60 and 67 of the scope or the whole server contradict the policies: the script removes those of the scope and only warns of the server's. It removes no option 66, which telephones use, and warns of it.",
         "A policy matches by prefix only with the trailing *: firmware adds its UNDI version to the class.",
         "EDK2 takes the TFTP server from the header, not from option 66. Whether this server fills the header from option 66 is what moxxie doctor dhcp shows.",
         "Other policies of the scope that set option 67 belong behind Moxxie's: Set-DhcpServerv4Policy -ProcessingOrder.",

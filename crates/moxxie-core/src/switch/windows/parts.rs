@@ -6,18 +6,23 @@ Import-Module DhcpServer
 Get-DhcpServerv4Scope -ScopeId $scope | Out-Null
 
 # Options of the whole scope reach every machine: shown, saved for the undo, removed.
+# What the first run saved stays: it is what was there before Moxxie.
 $saved = Join-Path $env:ProgramData ('moxxie-dhcp-' + $scope + '.xml')
-$old = @(foreach ($id in 60, 66, 67) {
+$old = @(foreach ($id in 60, 67) {
     Get-DhcpServerv4OptionValue -ScopeId $scope -OptionId $id -ErrorAction SilentlyContinue
 })
 if ($old.Count -gt 0) {
-    $old | Export-Clixml -Path $saved
+    if (-not (Test-Path $saved)) { $old | Export-Clixml -Path $saved }
     foreach ($option in $old) {
-        Write-Warning ('option ' + $option.OptionId + ' of the scope was ' + $option.Value + ': removed, saved in ' + $saved)
+        Write-Warning ('option ' + $option.OptionId + ' of the scope was ' + $option.Value + ': removed; ' + $saved + ' has what was there before the first run')
         Remove-DhcpServerv4OptionValue -ScopeId $scope -OptionId $option.OptionId
     }
 }
-foreach ($id in 60, 66, 67) {
+$option = Get-DhcpServerv4OptionValue -ScopeId $scope -OptionId 66 -ErrorAction SilentlyContinue
+if ($option) {
+    Write-Warning ('option 66 of the scope is ' + $option.Value + ': it stays, and machines that no policy fits get it')
+}
+foreach ($id in 60, 67) {
     if (Get-DhcpServerv4OptionValue -OptionId $id -ErrorAction SilentlyContinue) {
         Write-Warning ('option ' + $id + ' is set for the whole server and reaches machines of this scope, too: remove it if nobody needs it')
     }
