@@ -41,6 +41,7 @@ pub type TokenName = [u8; 16];
 /// The counts.
 pub struct Limits {
     boot: Mutex<Table>,
+    tftp: Mutex<Table>,
     machine: Mutex<Table>,
     failures: Mutex<Table>,
     looks: Mutex<Table>,
@@ -59,6 +60,7 @@ impl Default for Limits {
         let table = |keys| Mutex::new(Table::new(keys, random()));
         Limits {
             boot: table(CLIENTS),
+            tftp: table(CLIENTS),
             machine: table(CLIENTS),
             failures: table(CLIENTS),
             looks: table(CLIENTS),
@@ -76,6 +78,12 @@ impl Limits {
     /// Counts a request on a boot route; whether it may go on. `now` is [`crate::clock::Clock::steady`].
     pub fn boot(&self, settings: &Settings, peer: IpAddr, now: Duration) -> bool {
         settings.boot.is_none_or(|rate| held(&self.boot).take(&key(peer), rate, now).is_ok())
+    }
+
+    /// The same for TFTP, counted apart: nothing vouches for the sender of a datagram, so that forged
+    /// ones would use up what a machine has for its boot.
+    pub fn tftp(&self, settings: &Settings, peer: IpAddr, now: Duration) -> bool {
+        settings.boot.is_none_or(|rate| held(&self.tftp).take(&key(peer), rate, now).is_ok())
     }
 
     /// Counts a script for a machine; whether it may be made. A MAC address is anybody's claim, so

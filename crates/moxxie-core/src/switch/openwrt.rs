@@ -93,10 +93,15 @@ fn section(rule: &Rule, network: &Network) -> Result<Section, NameError> {
         Rule::Boot { name, when, file, .. } => boot(&format!("{name}_boot"), when, file, network),
         Rule::Host(lease) => {
             let name = format!("{}{}", hosts(network), lease.mac.hyphenated().replace('-', ""));
-            Section::new(&name, "host")?
-                .put(&name, "mac", &lease.mac.to_string())?
-                .put(&name, "ip", &lease.address.to_string())?
-                .put(&name, "name", lease.node.as_str())
+            let section = Section::new(&name, "host")?.put(&name, "mac", &lease.mac.to_string())?.put(
+                &name,
+                "ip",
+                &lease.address.to_string(),
+            )?;
+            match rules::is_host_name(lease.node.as_str()) {
+                true => section.put(&name, "name", lease.node.as_str()),
+                false => Ok(section),
+            }
         }
     }
 }

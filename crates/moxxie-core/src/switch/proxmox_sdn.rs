@@ -129,7 +129,7 @@ impl Dialect for ProxmoxSdn {
             sources: vec![
                 "proxmox/pve-network: src/PVE/Network/SDN/Dhcp/Dnsmasq.pm",
                 "dnsmasq(8)",
-                "the lines were checked on the wire against dnsmasq 2.90, behind the lines that Proxmox writes; not run on a Proxmox node",
+                "the lines were checked on the wire against dnsmasq 2.90, behind a range with the tag that Proxmox gives; not run on a Proxmox node",
             ],
             companions,
         })
@@ -159,7 +159,7 @@ impl Dialect for ProxmoxSdn {
                 "Guests' network cards have an iPXE in their ROM. It gets the menu at once and no loader from TFTP.",
             ],
             checked: &[
-                "Checked against the source of pve-network and, together with the lines that Proxmox writes, on the wire against dnsmasq 2.90.",
+                "Checked against the source of pve-network and, behind a range with the tag that Proxmox gives, on the wire against dnsmasq 2.90.",
                 "Not run on a Proxmox node.",
             ],
         }

@@ -73,15 +73,19 @@ impl Server {
         if !config.access.allow.contains(peer.ip()) {
             return self.outside(&asked);
         }
-        if !self.app.limits.boot(&config.limits, peer.ip(), self.app.clock.steady()) {
+        let request = Request::parse(&asked.datagram);
+        if matches!(request, Err(Refused::NoRequest)) {
+            return refused("no_request");
+        }
+        if !self.app.limits.tftp(&config.limits, peer.ip(), self.app.clock.steady()) {
             metrics::counter!("moxxie_limited_total", "what" => "tftp").increment(1);
             return refused("rate");
         }
-        let request = match Request::parse(&asked.datagram) {
+        let request = match request {
             Ok(request) => request,
-            Err(Refused::NoRequest) => return refused("no_request"),
+            Err(Refused::NoRequest) => return,
             Err(Refused::With(code, why)) => {
-                tracing::info!(peer = %peer.ip(), why, "TFTP: refused");
+                tracing::debug!(peer = %peer.ip(), why, "TFTP: refused");
                 refused("bad_request");
                 return tell(&asked, code, why);
             }

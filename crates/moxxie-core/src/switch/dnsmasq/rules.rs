@@ -85,10 +85,36 @@ impl Rule {
                     None => line,
                 }
             }
-            Rule::Host(lease) => Line::new("dhcp-host")
-                .with(lease.mac)
-                .with(lease.address)
-                .with(Field::text(lease.node.as_str())?),
+            Rule::Host(lease) => {
+                let line = Line::new("dhcp-host").with(lease.mac).with(lease.address);
+                match is_host_name(lease.node.as_str()) {
+                    true => line.with(Field::text(lease.node.as_str())?),
+                    false => line,
+                }
+            }
         })
+    }
+}
+
+/// Whether dnsmasq takes a node's name in `dhcp-host` for a name: `ignore` refuses the machine there,
+/// `infinite`, `45m` and `10` are times, and an address replaces the one before it (dnsmasq(8)).
+pub(in crate::switch) fn is_host_name(name: &str) -> bool {
+    let time = name.strip_suffix(['s', 'm', 'h', 'd', 'w']).unwrap_or(name);
+    let is_time = !time.is_empty() && time.bytes().all(|b| b.is_ascii_digit());
+    !(is_time || matches!(name, "ignore" | "infinite") || name.parse::<std::net::Ipv4Addr>().is_ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_host_name;
+
+    #[test]
+    fn names_that_are_something_else() {
+        for other in ["ignore", "infinite", "45m", "10", "1w", "8.8.8.8"] {
+            assert!(!is_host_name(other), "{other}");
+        }
+        for name in ["cp-1", "m", "ignore-1", "10-a", "worker-1.rack2", "8.8.8"] {
+            assert!(is_host_name(name), "{name}");
+        }
     }
 }

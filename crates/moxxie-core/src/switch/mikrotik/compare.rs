@@ -243,7 +243,7 @@ fn other_version(script: &str, export: &str) -> Option<Difference> {
         difference(
             DifferenceKind::Changed,
             "the version".into(),
-            &format!("version={written}"),
+            format!("version={written}"),
             version,
             &format!("Compare with version={choice}: the script is for other versions than this export."),
         )
