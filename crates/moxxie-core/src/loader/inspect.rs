@@ -30,6 +30,9 @@ pub enum NotAsNamed {
     /// A BIOS loader's name on an EFI program.
     #[error("is a BIOS loader's name, but these bytes are an EFI program (PE): name it *.efi")]
     Pe,
+    /// A BIOS loader's name on a text: a web page that says "not found", above all. BIOS would run it.
+    #[error("is a BIOS loader's name, but these bytes are a text: was a web page downloaded in its place?")]
+    Text,
     /// An EFI program for a processor that no loader here is for.
     #[error("is an EFI program for {0}; loaders are for x64, ia32 or arm64")]
     Processor(String),
@@ -60,6 +63,9 @@ pub fn inspect(name: &LoaderName, bytes: &[u8]) -> Result<Found, NotAsNamed> {
     let purpose = match name.rsplit_once('.').map(|(_, ending)| ending) {
         Some("efi") => efi(name, bytes)?,
         Some("kpxe" | "kkpxe" | "kkkpxe" | "pxe" | "lkrn" | "0") => match machine(bytes) {
+            None if bytes.iter().take(64).all(|b| b.is_ascii_graphic() || b.is_ascii_whitespace()) => {
+                return Err(NotAsNamed::Text);
+            }
             None => Purpose::Bios,
             Some(_) => return Err(NotAsNamed::Pe),
         },
@@ -217,10 +223,14 @@ mod tests {
             assert_eq!(look(name, &pe(machine)), Ok(purpose), "{name}");
         }
         for (name, bytes) in
-            [("undionly.kpxe", &b"\xea\x05\0\xc0"[..]), ("ipxe.lkrn", b"\0\0"), ("pxelinux.0", b"x")]
+            [("undionly.kpxe", &b"\xea\x05\0\xc0"[..]), ("ipxe.lkrn", b"\0\0"), ("pxelinux.0", b"x\x90")]
         {
             assert_eq!(look(name, bytes), Ok(Purpose::Bios), "{name}");
             assert!(look(name, &pe(0x8664)).unwrap_err().contains("*.efi"));
+        }
+        for page in [&b"<!doctype html><title>404 Not Found</title>"[..], b"#!ipxe\nchain x\n", b"Not Found"]
+        {
+            assert!(look("undionly.kpxe", page).unwrap_err().contains("web page"));
         }
         assert_eq!(look("wimboot", b"MZ"), Ok(Purpose::Other));
         assert_eq!(look("own.ipxe", b"#!ipxe\nshell\n"), Ok(Purpose::Other));

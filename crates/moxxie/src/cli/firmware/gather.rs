@@ -30,7 +30,10 @@ pub(super) struct Picked {
 /// What a path that somebody named holds: a folder, an archive, or a loader under its own name.
 pub(super) fn named(path: &Path) -> anyhow::Result<Vec<Picked>> {
     let context = || format!("cannot read {}", path.display());
-    if std::fs::metadata(path).with_context(context)?.is_dir() {
+    let kind = std::fs::metadata(path).with_context(context)?.file_type();
+    // A pipe or a device might never end.
+    ensure!(kind.is_dir() || kind.is_file(), "{}: neither a file nor a folder", path.display());
+    if kind.is_dir() {
         let found = folder(path)?;
         ensure!(!found.is_empty(), "{}: no loader is in this folder", path.display());
         return Ok(found);
