@@ -27,6 +27,8 @@ switch_config() {
 config_generated() { # VENDOR [KEY=VALUE...]
     local vendor=$1
     shift
+    # A machine that is sent to its disk would be offered HTTP boot next, where firmware has that entry after PXE.
+    [[ -z ${FW:-} || $FW == http || " $*" == *" arch="* ]] || set -- "$@" arch=bios,ia32,x64,arm64
     moxxie network-config "$vendor" subnet=198.18.0.0/16 "pool=$SWITCH_POOL.10-$SWITCH_POOL.250" "gateway=$LAB_IP" \
         interface=uplink "$@" 2> "$WORK/$vendor.notes"
 }

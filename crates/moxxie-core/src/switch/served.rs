@@ -59,7 +59,7 @@ pub(super) fn tftp_note(network: &Network, server: &str) -> Option<String> {
     let by_tftp = network.arches.iter().any(|arch| !arch.is_http());
     (by_tftp && network.tftp == Tftp::Switch).then(|| {
         format!(
-            "{server} has no TFTP server: the loaders are expected at {}. Put the files of {}/boot/firmware/ there, \
+            "{server} has no TFTP server: the loaders are expected at {}. Put them there (moxxie firmware list names them, {}/boot/firmware/NAME has them), \
              or name another server with next_server=, or let Moxxie hand them out with tftp=moxxie.",
             network.next_server,
             network.boot_url.origin()

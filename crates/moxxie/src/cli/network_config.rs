@@ -68,7 +68,9 @@ pub async fn run(options: &ClientOptions, args: NetworkConfigArgs) -> anyhow::Re
     if let Some(running) = running {
         return compare(options, &vendor, &reply, &running);
     }
-    for warning in reply["warnings"].as_array().into_iter().flatten().filter_map(Value::as_str) {
+    // They are about the script: an undo needs none of it.
+    let warnings = if args.undo { &Value::Null } else { &reply["warnings"] };
+    for warning in warnings.as_array().into_iter().flatten().filter_map(Value::as_str) {
         out::note(format!("note: {}", out::one_line(warning)));
     }
     if out::object(options.output, &reply)? {

@@ -335,8 +335,11 @@ impl Reader<'_> {
 
     /// `taken`: what stands in the network already.
     fn leases(&mut self, known: &Known, subnet: Ipv4Net, taken: &[Ipv4Addr]) -> Vec<Lease> {
-        let values = [("none", None), ("static", Some(false)), ("seen", Some(true))];
-        let Some(seen) = self.one_of("leases", &values, None) else { return Vec::new() };
+        // Which addresses `Known` has, those that are written down or also those that were seen, is the
+        // caller's part of this choice.
+        if !self.one_of("leases", &[("none", false), ("static", true), ("seen", true)], false) {
+            return Vec::new();
+        }
         let mut leases = known.leases.clone();
         leases.sort_by_key(|lease| lease.mac);
         let mut elsewhere = 0;
@@ -370,13 +373,6 @@ impl Reader<'_> {
                 "no assigned machine has a known address in this network: give it one with the parameter ip"
                     .into(),
             );
-        } else if seen {
-            let list: Vec<String> =
-                kept.iter().map(|lease| format!("{} {}", lease.node, lease.address)).collect();
-            self.warnings.push(format!(
-                "leases=seen: where no address is written down, the one it was seen at is taken, and anybody in the network can have asked in a machine's name. Check them: {}",
-                list.join(", ")
-            ));
         }
         kept
     }

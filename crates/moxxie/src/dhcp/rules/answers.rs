@@ -5,6 +5,7 @@ use crate::dhcp::clients::Kind;
 use crate::dhcp::code;
 use crate::dhcp::offer::{Offer, Role, loads};
 use crate::dhcp::verdict::{Case, Finding, Seen, Severity};
+use std::net::Ipv4Addr;
 
 pub(super) fn silent(case: &Case) -> Option<Finding> {
     if !case.seen.offers.is_empty() {
@@ -24,7 +25,7 @@ pub(super) fn silent(case: &Case) -> Option<Finding> {
         by_use(case.seen.client),
         "pxe-e51",
         "servers answer other clients, but not this one",
-        "look for a rule that denies or ignores it, and for a pool that is full",
+        "ask longer: a server that pings an address first serves one client after the other (--seconds 40); then look for a rule that denies or ignores it, and for a pool that is full",
     )
 }
 
@@ -61,6 +62,23 @@ pub(super) fn two_servers(case: &Case) -> Option<Finding> {
     let servers: Vec<_> = offers.iter().map(|offer| offer.server()).collect();
     let many = if servers.len() == 2 { "two".to_owned() } else { servers.len().to_string() };
     let cause = format!("{many} DHCP servers answer: {}", list(&servers));
+    // Who was too slow for the others would have told them something, too.
+    let heard_by_all = |server: &Ipv4Addr| {
+        case.all.iter().all(|seen| seen.in_role(Role::Dhcp).any(|offer| offer.server() == *server))
+    };
+    let slow: Vec<Ipv4Addr> = servers.iter().copied().filter(|server| !heard_by_all(server)).collect();
+    if !case.all.iter().any(servers_differ) && !slow.is_empty() {
+        return found(
+            case,
+            Severity::Error,
+            "two-servers",
+            format!(
+                "{cause}; {} did not answer every client in time, so what the others get of it is not known",
+                list(&slow)
+            ),
+            "ask longer (--seconds 40), or turn off all but one: what is called ok here may be answered by the other",
+        );
+    }
     if !case.all.iter().any(servers_differ) {
         return found(
             case,

@@ -84,9 +84,10 @@ pub async fn get(
         .collect();
     let config = app.config();
     let mut known = known(&config, &headers, door);
+    let mut remarks = Vec::new();
     match given.iter().find(|(key, _)| key == "leases").map(|(_, value)| value.as_str()) {
-        Some("static") => known.leases = leases(&app, false).await?,
-        Some("seen") => known.leases = leases(&app, true).await?,
+        Some("static") => (known.leases, remarks) = leases(&app, false).await?,
+        Some("seen") => (known.leases, remarks) = leases(&app, true).await?,
         _ => {}
     }
     let mut network = Network::read(dialect, &given, &known).map_err(|problems| {
@@ -99,8 +100,14 @@ pub async fn get(
             network.boot_url.origin()
         ));
     }
+    network.warnings.extend(remarks);
     match app.read().loaders(None, SHELF).await {
-        Ok(shelf) => network.warnings.extend(of_the_shelf(&network, &shelf)),
+        Ok(shelf) => {
+            network.warnings.extend(missing(&network, &shelf));
+            // Only where the text leans on it is it a matter of how old iPXE is.
+            let leans = dialect.write(&network).is_ok_and(|draft| draft.script.contains("autoexec.ipxe"));
+            network.warnings.extend(leans.then(|| too_old(&network, &shelf)).flatten());
+        }
         // The text does not depend on it.
         Err(error) => network.warnings.push(format!("which loaders this server has is not known: {error}")),
     }
@@ -123,39 +130,44 @@ pub async fn get(
     .into_response())
 }
 
-/// What this server's own loaders mean for who is to fetch them from here.
-fn of_the_shelf(network: &Network, shelf: &[Loader]) -> Vec<String> {
-    let there = |file: &str| shelf.iter().find(|loader| loader.name.as_str() == file);
+/// Which loaders this server lacks, for who is to fetch them from here.
+fn missing(network: &Network, shelf: &[Loader]) -> Option<String> {
     let mut files: Vec<String> = network.arches.iter().map(|arch| network.loader(*arch)).collect();
     files.extend(network.files(&network.arches));
     let names = files.iter().filter_map(|file| file.rsplit('/').next());
     let mut missing: Vec<&str> =
-        names.filter(|file| there(file).is_none() && !GENERATED.contains(file)).collect();
+        names.filter(|file| on(shelf, file).is_none() && !GENERATED.contains(file)).collect();
     missing.sort_unstable();
     missing.dedup();
-    let mut warnings = Vec::new();
-    if !missing.is_empty() {
-        warnings.push(format!(
+    (!missing.is_empty()).then(|| {
+        format!(
             "this server does not have {}: machines of that kind cannot load it from here. moxxie firmware fetch gets all, moxxie firmware import what the distribution has",
             missing.join(", ")
-        ));
-    }
+        )
+    })
+}
+
+/// Which of this server's loaders do not look for `autoexec.ipxe`.
+fn too_old(network: &Network, shelf: &[Loader]) -> Option<String> {
     let uefi = network.arches.iter().filter(|arch| **arch != Arch::Bios).map(|arch| network.loader(*arch));
     let mut old: Vec<String> = uefi
-        .filter_map(|file| there(file.rsplit('/').next()?))
+        .filter_map(|file| on(shelf, file.rsplit('/').next()?))
         .filter_map(|loader| {
             let version = loader.version.as_deref().filter(|version| too_old_for_autoexec(version))?;
             Some(format!("{} is {version}", loader.name))
         })
         .collect();
     old.dedup();
-    if !old.is_empty() {
-        warnings.push(format!(
-            "here {}, too old to look for autoexec.ipxe: with a switch that cannot tell iPXE from firmware it loads itself for ever. moxxie firmware fetch gets a newer one",
+    (!old.is_empty()).then(|| {
+        format!(
+            "here {}, too old to look for autoexec.ipxe: where DHCP cannot tell iPXE from firmware it loads itself for ever. moxxie firmware fetch gets a newer one",
             old.join(", ")
-        ));
-    }
-    warnings
+        )
+    })
+}
+
+fn on<'a>(shelf: &'a [Loader], file: &str) -> Option<&'a Loader> {
+    shelf.iter().find(|loader| loader.name.as_str() == file)
 }
 
 /// Whether an iPXE of this version is from before January 17, 2022, as far as it says: the release
@@ -202,23 +214,34 @@ fn one_network(networks: &Networks) -> Option<Ipv4Net> {
 /// The assigned machines whose address is known: written down as the parameter `ip` or `address`,
 /// else, if that is wanted, where it was seen last. What is seen is what somebody said of himself: by
 /// itself it decides nobody's address and nobody's boot file.
-async fn leases(app: &App, also_seen: bool) -> Result<Vec<Lease>, StoreError> {
+async fn leases(app: &App, also_seen: bool) -> Result<(Vec<Lease>, Vec<String>), StoreError> {
     let store = app.read();
     let seen = if also_seen { store.assigned_machines().await? } else { Vec::new() };
     let seen: BTreeMap<_, _> = seen.into_iter().map(|seen| (seen.mac_address, seen)).collect();
-    let mut leases = Vec::new();
+    let (mut leases, mut unread, mut believed) = (Vec::new(), Vec::new(), Vec::new());
     let mut after: Option<String> = None;
     loop {
         let part = store.assignments(&AssignmentFilter::default(), after.as_deref(), PART).await?;
-        let Some(last) = part.last() else { return Ok(leases) };
+        let Some(last) = part.last() else { break };
         after = Some(last.spec.mac_address.to_string());
         for assignment in &part {
             let spec = &assignment.spec;
+            let written = match written_down(&spec.boot_params_override) {
+                Some(Err(())) => {
+                    unread.push(spec.node_name.to_string());
+                    continue;
+                }
+                Some(Ok(address)) => Some(address),
+                None => None,
+            };
             // The NIC that it was seen with last; else the one it is known by.
             let seen =
                 assignment.macs().filter_map(|mac| seen.get(&mac)).max_by_key(|seen| seen.last_seen_at);
             let was_at = || seen.and_then(|seen| seen.ip.as_deref()?.parse().ok());
-            let Some(address) = written_down(&spec.boot_params_override).or_else(was_at) else { continue };
+            let Some(address) = written.or_else(was_at) else { continue };
+            if written.is_none() {
+                believed.push(format!("{} {address}", spec.node_name));
+            }
             leases.push(Lease {
                 mac: seen.map_or(spec.mac_address, |seen| seen.mac_address),
                 node: spec.node_name.clone(),
@@ -227,13 +250,25 @@ async fn leases(app: &App, also_seen: bool) -> Result<Vec<Lease>, StoreError> {
             });
         }
     }
+    let mut remarks = Vec::new();
+    if !unread.is_empty() {
+        let names = unread.join(", ");
+        remarks.push(format!("left out, because the parameter ip or address is no IPv4 address: {names}"));
+    }
+    if !believed.is_empty() {
+        remarks.push(format!(
+            "leases=seen: these have no address written down, and get the one they were seen at; anybody in the network can have asked in a machine's name, so check them: {}",
+            believed.join(", ")
+        ));
+    }
+    Ok((leases, remarks))
 }
 
-fn written_down(params: &Params) -> Option<Ipv4Addr> {
-    ["ip", "address"].iter().find_map(|key| {
-        let text = params.get(*key)?.as_str()?;
-        text.split('/').next()?.parse().ok()
-    })
+/// What the parameters say; an error when that is no address.
+fn written_down(params: &Params) -> Option<Result<Ipv4Addr, ()>> {
+    let value = ["ip", "address"].iter().find_map(|key| params.get(*key))?;
+    let text = value.as_str().and_then(|text| text.split('/').next());
+    Some(text.and_then(|text| text.parse().ok()).ok_or(()))
 }
 
 /// iPXE's `buildarch` and `platform`, as Moxxie's own scripts send them.
