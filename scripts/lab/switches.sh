@@ -27,8 +27,12 @@ switch_config() {
 config_generated() { # VENDOR [KEY=VALUE...]
     local vendor=$1
     shift
-    # A machine that is sent to its disk would be offered HTTP boot next, where firmware has that entry after PXE.
-    [[ -z ${FW:-} || $FW == http || " $*" == *" arch="* ]] || set -- "$@" arch=bios,ia32,x64,arm64
+    # Debian 12's ipxe.efi does not give the machine back to OVMF when it is sent to its disk, snponly.efi does; and
+    # where firmware has HTTP boot after PXE, the machine would be offered that before its disk.
+    if [[ -n ${FW:-} ]]; then
+        set -- "$@" loader=snponly
+        [[ $FW == http ]] || set -- "$@" arch=bios,ia32,x64,arm64
+    fi
     moxxie network-config "$vendor" subnet=198.18.0.0/16 "pool=$SWITCH_POOL.10-$SWITCH_POOL.250" "gateway=$LAB_IP" \
         interface=uplink "$@" 2> "$WORK/$vendor.notes"
 }
@@ -88,7 +92,7 @@ switch_start() {
 # `ip netns exec` gives it a mount table of its own: /var/lib is empty there, and what it keeps is gone with it.
 start_dnsmasq() {
     local loaders=
-    [[ $(basename "$2") != dnsmasq.conf ]] || loaders=$(web GET '/api/v1/boot/network-config?vendor=dnsmasq&format=json' | jq -r '.companions[0].script')
+    [[ $(basename "$2") != dnsmasq.conf ]] || loaders=$(config_generated dnsmasq --companion moxxie-loaders.sh)
     exec ip netns exec "$1" sh -c 'mount -t tmpfs tmpfs /var/lib && { test -z "$0" || sh -c "$0" || true; } && exec dnsmasq "$@"' "$loaders" \
         --keep-in-foreground --conf-file="$2" --pid-file="$3/pid" --dhcp-leasefile="$3/leases" \
         --port=0 --user=root --group=root --log-dhcp --log-facility=-
