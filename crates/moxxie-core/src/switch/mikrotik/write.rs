@@ -79,7 +79,7 @@ pub fn undo(network: &Network, plan: &Plan) -> Result<String, Problem> {
     out.push_str("}\n");
     out.push_str(&comment_block(
         "#",
-        "What you added by hand from the script's remarks stays: firewall rules with the comment moxxie in /ip firewall filter, and edge=yes or pvid on bridge ports.",
+        "What you added by hand from the script's remarks stays: firewall rules with the comment moxxie, and edge=yes or pvid on bridge ports.",
     ));
     Ok(out)
 }
