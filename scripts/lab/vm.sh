@@ -80,7 +80,7 @@ boot() {
             args+=(-machine "pc,graphics=off" -m "${mem:-192}" -boot reboot-timeout=1)
             args+=(-device "virtio-net-pci,netdev=n0,mac=$mac,bootindex=0")
             ;;
-        uefi | http) # no ROM: the firmware's own PXE loads ipxe.efi by TFTP, or its HTTP boot does, and that asks DHCP again
+        uefi | http) # no ROM: the firmware's own PXE loads snponly.efi by TFTP, or its HTTP boot does, and that asks DHCP again
             cp "$(ovmf_file VARS)" "$log.vars"
             args+=(-machine q35 -m "${mem:-256}")
             args+=(-drive "if=pflash,format=raw,unit=0,readonly=on,file=$(ovmf_file CODE)")
